@@ -1,0 +1,1 @@
+"""What healthy means: observe(), then judge()."""

@@ -1,0 +1,154 @@
+"""Health: its words, their order, and how runs and assertions are judged. Pure, standard library only.
+
+Source: the table "a node's own health" in docs/design.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from uuid import UUID
+
+#: From best to worst. A dataset takes the worse of what speaks about it; unknown speaks least.
+ORDER = ("unknown", "ok", "warn", "late", "failed")
+BAD = ("failed", "late")
+
+#: Lateness needs a known schedule or at least this many finished runs.
+RUNS_TO_LEARN = 7
+
+
+@dataclass(frozen=True)
+class RunSeen:
+    """What judging needs of one run of a job."""
+
+    key: UUID
+    state: str
+    due_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    trigger: str = "unknown"
+    try_number: int | None = None
+    max_tries: int | None = None
+    streaming: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    state: str
+    reason: str
+    since: datetime | None = None
+    run: UUID | None = None
+    made_at: datetime | None = None
+    running: bool = False
+
+
+UNKNOWN = Health("unknown", "nothing known yet")
+
+
+def worse(a: Health, b: Health) -> Health:
+    """The worse of two; the first where they are equal."""
+    return b if ORDER.index(b.state) > ORDER.index(a.state) else a
+
+
+def is_final(run: RunSeen) -> bool:
+    """A FAIL is final when no try is left, or nothing is known of retries."""
+    return run.try_number is None or run.max_tries is None or run.try_number >= run.max_tries
+
+
+def judge_runs(runs: Iterable[RunSeen], now: datetime | None = None) -> Health:
+    """Own health of a job from its runs, in any order.
+
+    It follows the newest scheduled data interval: a backfill, manual or older run may clear a failure and never
+    reddens. A FAIL with tries left warns; ABORT changes nothing. With ``now`` a run that started and did not end
+    in its usual time is late, where at least :data:`RUNS_TO_LEARN` runs ended and the job is not streaming.
+    """
+    seen = sorted(runs, key=lambda r: (r.due_at, r.started_at or r.due_at, str(r.key)))
+    if not seen:
+        return UNKNOWN
+    good = [r for r in seen if r.state == "COMPLETE" and r.ended_at]
+    made_at = max((r.ended_at for r in good if r.ended_at), default=None)
+    open_runs = [r for r in seen if r.state in ("START", "RUNNING", "OTHER")]
+    running = bool(open_runs) and open_runs[-1].due_at >= seen[-1].due_at
+    decided = [
+        r for r in seen if r.trigger in ("scheduled", "unknown") and r.state in ("COMPLETE", "FAIL") and r.ended_at
+    ]
+    verdict = _verdict(decided, good)
+    late = _overdue(open_runs, good, now)
+    if late and ORDER.index(late.state) > ORDER.index(verdict.state):
+        verdict = late
+    return Health(verdict.state, verdict.reason, verdict.since, verdict.run, made_at, running)
+
+
+def _verdict(decided: list[RunSeen], good: list[RunSeen]) -> Health:
+    if not decided:
+        if good:
+            last = max(good, key=lambda r: (r.ended_at or r.due_at, str(r.key)))
+            return Health("ok", "last run completed", last.ended_at, last.key)
+        return UNKNOWN
+    newest_due = decided[-1].due_at
+    # several tries share a data interval: the one that ended last speaks for it
+    newest = max((r for r in decided if r.due_at == newest_due), key=lambda r: (r.ended_at or r.due_at, str(r.key)))
+    if newest.state == "COMPLETE":
+        return Health("ok", "last run completed", newest.ended_at, newest.key)
+    cleared = [r for r in good if r.ended_at and newest.ended_at and r.ended_at > newest.ended_at]
+    if cleared:
+        last = max(cleared, key=lambda r: (r.ended_at or r.due_at, str(r.key)))
+        return Health("ok", "a later run completed", last.ended_at, last.key)
+    why = newest.error or "run failed"
+    if is_final(newest):
+        return Health("failed", why, newest.ended_at, newest.key)
+    return Health("warn", f"try {newest.try_number} of {newest.max_tries} failed, retry pending: {why}", newest.ended_at, newest.key)
+
+
+def _overdue(open_runs: list[RunSeen], good: list[RunSeen], now: datetime | None) -> Health | None:
+    if now is None or len(good) < RUNS_TO_LEARN:
+        return None
+    lasted = [
+        (r.ended_at - r.started_at).total_seconds() for r in good if r.ended_at and r.started_at and r.ended_at > r.started_at
+    ]
+    if len(lasted) < RUNS_TO_LEARN:
+        return None
+    usual = median(lasted)
+    limit = timedelta(seconds=max(usual * 3, usual + 300))
+    for run in open_runs:
+        if run.streaming or not run.started_at or run.trigger in ("manual", "backfill"):
+            continue
+        if now - run.started_at > limit:
+            return Health(
+                "late", f"running for longer than its usual {_human(usual)}", run.started_at + limit, run.key
+            )
+    return None
+
+
+def _human(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass(frozen=True)
+class AssertionSeen:
+    name: str
+    column: str
+    severity: str
+    success: bool
+    at: datetime
+    message: str = ""
+    run: UUID | None = None
+
+
+def judge_assertions(assertions: Iterable[AssertionSeen]) -> Health:
+    """A failed assertion marks its dataset by severity, and a later run of the job does not clear it."""
+    verdict = UNKNOWN
+    for a in sorted(assertions, key=lambda a: (a.name, a.column)):
+        if a.success:
+            one = Health("ok", "all assertions passed", a.at, a.run)
+        else:
+            where = f" on {a.column}" if a.column else ""
+            tail = f": {a.message}" if a.message else ""
+            one = Health("failed" if a.severity == "error" else "warn", f"{a.name}{where} failed{tail}", a.at, a.run)
+        verdict = worse(verdict, one)
+    return verdict

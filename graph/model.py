@@ -1,0 +1,83 @@
+"""Nouns of the graph. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+Direction = Literal["downstream", "upstream"]
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """What the graph knows of a node: identity and what results are filtered and counted by; never health."""
+
+    id: UUID
+    type: str
+    kind: str
+    system: str
+    environment: str
+    owner: str  # team id as text, '' where nobody owns it
+    tags: tuple[str, ...]
+    criticality: int  # 0 where nobody said
+    standin: bool = False
+
+
+@dataclass(frozen=True)
+class GraphEdge:
+    """dataset → job or job → dataset, between nodes. Several alias edges may lie under one."""
+
+    source: UUID
+    target: UUID
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which results are listed and counted. Filters never prune paths. Empty: no filter; several values: any of them."""
+
+    type: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    owner: tuple[str, ...] = ()  # team ids
+    tag: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Everything downstream or upstream of a node. The node is never in its own; stand-in jobs are not counted.
+
+    ``items`` are (node id, hop), nearest first, ties by id, at most the limit asked for. ``total`` and the counts
+    are exact even where the list is cut.
+    """
+
+    total: int
+    items: list[tuple[UUID, int]]
+    by_hop: dict[int, int]
+    by_kind: dict[str, int]
+    by_system: dict[str, int]
+    by_owner: dict[str, int]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Paths:
+    paths: list[list[UUID]]
+    cut: bool
+
+
+def hop_of(edges: int, from_dataset: bool) -> int:
+    """Hops count datasets: ceil(L/2) from a dataset, floor(L/2)+1 from a job, in both directions."""
+    return (edges + 1) // 2 if from_dataset else edges // 2 + 1
+
+
+def edges_of(depth: int, from_dataset: bool) -> int:
+    """The largest number of edges that is still within ``depth`` hops."""
+    return 2 * depth if from_dataset else 2 * depth - 1
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    nodes: set[UUID] = field(default_factory=set)
+    edges: set[tuple[UUID, UUID]] = field(default_factory=set)

@@ -1,0 +1,116 @@
+"""The only reader of the environment. Everything else is handed a :class:`Settings`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from errors import BadSetting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What DLV was told. An empty URL means: the embedded server of that kind under ``home``."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8050
+    admin_password: str | None = field(default=None, repr=False)
+    demo: bool = True
+    secret_key: str = field(default="", repr=False)
+    database_url: str = field(default="", repr=False)
+    graph_url: str = ""
+    graph_user: str = "neo4j"
+    graph_password: str = field(default="", repr=False)
+    graph_database: str = ""
+    redis_url: str = field(default="", repr=False)
+    event_days: int = 30
+    run_days: int = 400
+    max_body_bytes: int = 20 * 1024 * 1024
+    max_pending_events: int = 500_000
+    web_threads: int = 12
+    secure_cookies: bool = False
+    trusted_proxies: int = 0
+    log_level: str = "INFO"
+
+    def with_(self, **changes: object) -> Settings:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def load(env: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings, or raise :class:`BadSetting` that names the one that is wrong."""
+    e = os.environ if env is None else env
+    as_root = os.geteuid() == 0
+    home = Path(e.get("DLV_HOME") or ("/var/lib/dlv" if as_root else ".dlv")).absolute()
+    return Settings(
+        home=home,
+        host=e.get("DLV_HOST") or "127.0.0.1",
+        port=_int(e, "DLV_PORT", 8050, 1, 65535),
+        admin_password=e.get("DLV_ADMIN_PASSWORD") or None,
+        demo=_bool(e, "DLV_DEMO", True),
+        secret_key=_secret(e),
+        database_url=_url(e, "DLV_DATABASE_URL", ("postgresql", "postgres")),
+        graph_url=_url(e, "DLV_GRAPH_URL", ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")),
+        graph_user=e.get("DLV_GRAPH_USER") or "neo4j",
+        graph_password=e.get("DLV_GRAPH_PASSWORD") or "",
+        graph_database=e.get("DLV_GRAPH_DATABASE") or "",
+        redis_url=_url(e, "DLV_REDIS_URL", ("redis", "rediss", "unix")),
+        event_days=_int(e, "DLV_EVENT_DAYS", 30, 1, 3650),
+        run_days=_int(e, "DLV_RUN_DAYS", 400, 1, 3650),
+        max_body_bytes=_int(e, "DLV_MAX_BODY_BYTES", 20 * 1024 * 1024, 1024, 1 << 30),
+        max_pending_events=_int(e, "DLV_MAX_PENDING_EVENTS", 500_000, 1, 1 << 31),
+        web_threads=_int(e, "DLV_WEB_THREADS", 12, 1, 256),
+        secure_cookies=_bool(e, "DLV_SECURE_COOKIES", False),
+        trusted_proxies=_int(e, "DLV_TRUSTED_PROXIES", 0, 0, 10),
+        log_level=(e.get("DLV_LOG_LEVEL") or "INFO").upper(),
+    )
+
+
+def _int(e: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    raw = e.get(name)
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError:
+        raise BadSetting(f"{name} is {raw!r}, not a whole number", field=name, hint=f"e.g. {name}={default}") from None
+    if not low <= value <= high:
+        raise BadSetting(f"{name} is {value}, outside {low} to {high}", field=name, hint=f"e.g. {name}={default}")
+    return value
+
+
+def _bool(e: Mapping[str, str], name: str, default: bool) -> bool:
+    raw = (e.get(name) or "").strip().lower()
+    if not raw:
+        return default
+    if raw in ("1", "true", "yes", "on"):
+        return True
+    if raw in ("0", "false", "no", "off"):
+        return False
+    raise BadSetting(f"{name} is {raw!r}, neither 1 nor 0", field=name, hint=f"{name}=1 or {name}=0")
+
+
+def _url(e: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
+    raw = e.get(name) or ""
+    if raw and urlsplit(raw).scheme not in schemes:
+        shown = raw.split("@")[-1]
+        raise BadSetting(
+            f"{name} ({shown}) does not start with one of {', '.join(s + '://' for s in schemes)}",
+            field=name,
+            hint=f"e.g. {name}={schemes[0]}://host:port",
+        )
+    return raw
+
+
+def _secret(e: Mapping[str, str]) -> str:
+    raw = e.get("DLV_SECRET_KEY") or ""
+    if raw and len(raw) < 32:
+        raise BadSetting(
+            "DLV_SECRET_KEY is shorter than 32 characters",
+            field="DLV_SECRET_KEY",
+            hint='python3 -c "import secrets; print(secrets.token_urlsafe(48))"',
+        )
+    return raw

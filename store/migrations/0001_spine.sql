@@ -1,0 +1,437 @@
+-- The record. Postgres is the only place where anything is kept for good; the graph is a projection of it.
+-- Every column says what it is for. Times are timestamptz in UTC.
+
+create extension if not exists pg_trgm;
+
+-- ---------------------------------------------------------------- people and access
+
+create table app_user (
+    id            uuid primary key,                    -- stable id, survives a rename
+    issuer        text not null default 'local',       -- who vouches for the person: 'local' or a single sign-on issuer
+    subject       text not null,                       -- the person's id at that issuer; for local users the username
+    username      text not null unique,                -- what is typed at sign-in and shown in the audit
+    display_name  text not null default '',            -- name shown on screen
+    role          text not null check (role in ('admin', 'responder', 'viewer')), -- read on every request, never from a token
+    password_hash text,                                -- argon2id; null for single sign-on users
+    must_change   boolean not null default false,      -- a one-time password was set; the next sign-in asks for a new one
+    disabled_at   timestamptz,                         -- set: may not sign in, sessions are ended
+    created_at    timestamptz not null default now(),
+    version       integer not null default 1,          -- counts human edits, for optimistic locking
+    unique (issuer, subject)
+);
+
+create table user_session (
+    id           uuid primary key,                     -- carried in the token as `sid`
+    user_id      uuid not null references app_user on delete cascade,
+    kind         text not null check (kind in ('page', 'api')), -- signed in through the page or by REST
+    created_at   timestamptz not null default now(),
+    last_seen_at timestamptz not null default now(),   -- idle sessions end; written at most once a minute
+    expires_at   timestamptz not null,                 -- absolute end
+    ended_at     timestamptz,                          -- sign-out, role change, disable, refresh reuse
+    end_reason   text,                                 -- why it ended, for the audit
+    remote_addr  text not null default '',             -- where the sign-in came from
+    user_agent   text not null default ''              -- which browser or client
+);
+create index on user_session (user_id) where ended_at is null;
+
+create table refresh_token (
+    jti        uuid primary key,                       -- the token's own id
+    session_id uuid not null references user_session on delete cascade,
+    expires_at timestamptz not null,
+    used_at    timestamptz                             -- set when rotated; a second use ends the whole session
+);
+
+create table sign_in_attempt (
+    id          bigint generated always as identity primary key,
+    username    text not null,                         -- what was typed, known or not
+    remote_addr text not null,                         -- throttling counts per name and per address
+    at          timestamptz not null default now(),
+    succeeded   boolean not null                       -- only failures count
+);
+create index on sign_in_attempt (username, at);
+create index on sign_in_attempt (remote_addr, at);
+
+create table producer (
+    id            bigint generated always as identity primary key,
+    name          text not null unique,                -- shown wherever its events are; survives key rotation
+    environment   text,                                -- jobs it sends are in this environment; null: by pattern, else 'default'
+    created_at    timestamptz not null default now(),
+    last_event_at timestamptz,                         -- newest accepted event, written at most every few seconds
+    last_refused_at timestamptz,                       -- newest refusal (expired or revoked key)
+    expected_every interval                            -- quiet longer than this is a state of the producer; null: not watched
+);
+
+create table api_key (
+    id           uuid primary key,
+    producer_id  bigint references producer,           -- set where the key may send lineage
+    name         text not null,                        -- what people call it
+    hash         bytea not null unique,                -- SHA-256 of the key; the key itself is shown once and not kept
+    prefix       text not null,                        -- first characters, to recognise it in a list
+    scopes       text[] not null,                      -- lineage:write, read, write
+    created_by   uuid references app_user,
+    created_at   timestamptz not null default now(),
+    expires_at   timestamptz,
+    revoked_at   timestamptz,
+    last_used_at timestamptz                           -- written at most once a minute
+);
+
+create table audit_log (
+    seq         bigint primary key,                    -- gapless, part of the chain
+    at          timestamptz not null,                  -- when, by the database's clock
+    actor_kind  text not null,                         -- user, api_key, system
+    actor_id    text not null,                         -- id of the user or key
+    actor_name  text not null,                         -- name at that time
+    remote_addr text not null,                         -- from where
+    action      text not null,                         -- e.g. node.edit, session.start, impact.export
+    object_type text not null,                         -- node, edge, team, user, api_key…
+    object_id   text not null,
+    before      jsonb,                                 -- the fields that changed, as they were; never a secret
+    after       jsonb,                                 -- and as they are
+    prev_hash   bytea not null,                        -- hash of the row before
+    hash        bytea not null                         -- SHA-256 over this row's canonical JSON and prev_hash
+);
+create index on audit_log (object_type, object_id, seq desc);
+create index on audit_log (actor_name, seq desc);
+
+create table setting (
+    key     text primary key,                          -- a runtime setting people edit in forms
+    value   jsonb not null,
+    version integer not null default 1
+);
+
+-- ---------------------------------------------------------------- teams
+
+create table team (
+    id          uuid primary key,
+    name        text not null,                         -- unique without regard to case
+    description text not null default '',
+    people      jsonb not null default '[]',           -- [{"name", "email"}]
+    channels    jsonb not null default '[]',           -- [{"kind": "slack", "target": "#data"}]: where to call them
+    retired_at  timestamptz,
+    version     integer not null default 1
+);
+create unique index team_name on team (lower(name));
+
+create table team_pattern (
+    id      bigint generated always as identity primary key,
+    team_id uuid not null references team on delete cascade,
+    pattern text not null                              -- glob over 'namespace/name': nodes it matches are owned by the team
+);
+
+-- ---------------------------------------------------------------- how names are read
+
+create table naming_rule (
+    id          bigint generated always as identity primary key,
+    kind        text not null check (kind in ('host_alias', 'default_schema', 'ignore', 'environment', 'partition')),
+    producer_id bigint references producer,            -- null: for all producers
+    pattern     text not null,                         -- host_alias: host[:port]; default_schema: namespace glob; ignore, environment, partition: regular expression over 'namespace/name' (environment: over namespace)
+    value       text not null default '',              -- host_alias: the true host[:port]; default_schema: 'schema' or 'database.schema'; environment: its name; partition: replacement
+    created_at  timestamptz not null default now(),
+    unique nulls not distinct (kind, producer_id, pattern)
+);
+
+-- ---------------------------------------------------------------- events as they came
+
+create table event (
+    day         date not null,                         -- day received: the partition, dropped whole when it expires
+    id          bigint not null,                       -- order of arrival, from event_id_seq
+    producer_id bigint not null,                       -- who sent it
+    received_at timestamptz not null default now(),
+    hash        bytea not null,                        -- SHA-256 of the decompressed body as sent
+    size        integer not null,                      -- bytes of the redacted body before compression
+    body        bytea not null,                        -- redacted JSON, zlib
+    primary key (day, id)
+) partition by range (day);
+create sequence event_id_seq;
+
+create table event_key (
+    producer_id bigint not null,
+    hash        bytea not null,                        -- a re-sent event is recognised here, whatever day it first came
+    day         date not null,                         -- partition that holds it; rows expire with it
+    primary key (producer_id, hash)
+);
+create index on event_key (day);
+
+create table event_pending (
+    id          bigint primary key,                    -- event.id; the queue of what is not folded yet
+    day         date not null,
+    attempts    smallint not null default 0,           -- failed folds; after three it is set aside
+    error       text,                                  -- why the last fold failed; set aside rows keep it
+    set_aside   boolean not null default false         -- not tried again until `dlv refold`
+);
+create index on event_pending (id) where not set_aside;
+
+-- ---------------------------------------------------------------- names, nodes and why they are one
+
+create table alias (
+    id          uuid primary key,                      -- UUIDv5 of (environment, namespace, name, type)
+    environment text not null,
+    namespace   text not null,                         -- normalised
+    name        text not null,                         -- normalised
+    type        text not null check (type in ('dataset', 'job')),
+    kind        text not null,                         -- table, view, topic, file, task, query, model…
+    kind_rank   smallint not null default 0,           -- how sure the source of `kind` is; a surer one wins in any order
+    system      text not null,                         -- postgres, kafka, airflow…
+    node_id     uuid not null,                         -- the component it belongs to: the smallest alias id in it
+    parent_id   uuid,                                  -- alias of the DAG, application or project; jobs only
+    parent_at   timestamptz,                           -- event time of that statement; the newest wins
+    unresolved  text,                                  -- why the name could not be resolved and what was tried; null: resolved
+    first_seen  timestamptz not null,                  -- smallest event time
+    last_seen   timestamptz not null                   -- largest event time
+);
+create index on alias (node_id);
+create index on alias (parent_id) where parent_id is not null;
+create index on alias (namespace, name);
+
+create table alias_sent (
+    namespace   text not null,                         -- exactly as a producer wrote it
+    name        text not null,
+    type        text not null,
+    producer_id bigint not null default 0,             -- who wrote it; 0: by hand
+    alias_id    uuid not null references alias on delete cascade, -- what it was read as
+    primary key (namespace, name, type, producer_id, alias_id)
+);
+create index on alias_sent (alias_id);
+
+create table evidence (
+    a          uuid not null references alias on delete cascade, -- the smaller id of the pair
+    b          uuid not null references alias on delete cascade,
+    kind       text not null check (kind in ('naming', 'symlink', 'merge', 'split')), -- a split wins over all
+    source     text not null,                          -- the rule, the producer or the person
+    created_at timestamptz not null,
+    primary key (a, b, kind),
+    check (a < b)
+);
+create index on evidence (b);
+
+create table dataset_drop (
+    alias_id   uuid not null references alias on delete cascade,
+    at         timestamptz not null,                   -- event time of a DROP, or of a RENAME away from this name
+    renamed_to uuid,                                   -- alias of the new name; null for DROP
+    primary key (alias_id, at)
+);
+
+create table alias_field (
+    alias_id uuid not null references alias on delete cascade, -- fields attach to aliases, so a split gives them back
+    field    text not null check (field in ('owner', 'sla', 'tags', 'criticality', 'description', 'name', 'kind')),
+    source   text not null check (source in ('manual', 'file', 'pattern', 'event')), -- precedence in this order
+    value    jsonb not null,                           -- owner: team id, or a name as events say it; sla: {"kind","minutes"}; tags: [..]
+    set_by   text not null,                            -- person, file name, pattern or producer
+    set_at   timestamptz not null,                     -- the newest of one source wins
+    primary key (alias_id, field, source)
+);
+
+create table node (
+    id            uuid primary key,                    -- smallest alias id of the component
+    type          text not null,                       -- dataset or job
+    kind          text not null,
+    system        text not null,
+    environment   text not null,
+    namespace     text not null,                       -- of the alias shown: the one seen last, ties by id
+    name          text not null,
+    parent_id     uuid,                                -- node of the DAG, application or project
+    standin       boolean not null default false,      -- a job nobody observed, between two datasets of a hand-drawn edge
+    owner_id      uuid references team,                -- owning team
+    owner_name    text not null default '',            -- the team's name, or the owner as events say it where no team bears that name
+    owner_source  text,                                -- manual, file, pattern or event: who set it
+    sla_kind      text,                                -- freshness or completion
+    sla_minutes   integer,                             -- its limit
+    tags          text[] not null default '{}',
+    criticality   smallint check (criticality between 1 and 4), -- 1 is the most critical
+    description   text not null default '',
+    health        text not null default 'unknown' check (health in ('ok', 'warn', 'late', 'failed', 'unknown')), -- own health
+    health_reason text not null default '',            -- one line a person understands
+    health_since  timestamptz,                         -- event time of the change
+    health_run    uuid,                                -- run.key that decided it
+    recovered_at  timestamptz,                         -- when it last went from failed or late to ok
+    made_at       timestamptz,                         -- end of the newest good run that wrote it (dataset) or of it (job)
+    running       boolean not null default false,      -- overlay
+    first_seen    timestamptz not null,
+    last_seen     timestamptz not null,
+    retired_at    timestamptz,                         -- taken off the map by an admin
+    version       integer not null default 1,          -- counts human edits only
+    search        text generated always as (lower(namespace || '/' || name || ' ' || owner_name)) stored -- what search as you type looks in; tags have their own index
+);
+create index node_search on node using gin (search gin_trgm_ops);
+create index node_name_lower on node (lower(name) text_pattern_ops);
+create index node_tags on node using gin (tags);
+create index on node (parent_id) where parent_id is not null;
+create index on node (owner_id);
+create index on node (health) where health in ('failed', 'late', 'warn');
+
+create table annotation (
+    id          uuid primary key,
+    object_type text not null check (object_type in ('node', 'edge')),
+    object_id   uuid not null,                         -- an alias id of the node, or the edge id
+    text        text not null,
+    author      text not null,
+    created_at  timestamptz not null default now(),
+    edited_at   timestamptz,
+    deleted_at  timestamptz
+);
+create index on annotation (object_id) where deleted_at is null;
+
+-- ---------------------------------------------------------------- edges with a life
+
+create table edge (
+    id         uuid primary key,                       -- UUIDv5 of (source alias, target alias)
+    source     uuid not null references alias,         -- dataset → job (reads) or job → dataset (writes)
+    target     uuid not null references alias,
+    provenance text[] not null,                        -- sorted set of openlineage, dbt, sql, scan, manual
+    first_seen timestamptz not null,
+    last_seen  timestamptz not null,                   -- ages on screen; nothing is dropped silently
+    retired_at timestamptz,                            -- by an admin, or a stand-in that an observed job covers
+    retired_by text,                                   -- who or what retired it
+    version    integer not null default 1,             -- counts human edits
+    unique (source, target)
+);
+create index on edge (target);
+
+create table edge_interval (
+    edge_id    uuid not null references edge on delete cascade,
+    valid_from timestamptz not null,                   -- first sighting
+    last_seen  timestamptz not null,                   -- last sighting inside it
+    valid_to   timestamptz,                            -- a drop, rename or retirement ended it; null: holds now
+    primary key (edge_id, valid_from)
+);
+create index on edge_interval (edge_id) where valid_to is null;
+
+create table edge_run (
+    edge_id    uuid not null references edge on delete cascade,
+    run_key    uuid not null,                          -- a run that proves the edge
+    provenance text not null,                          -- openlineage, dbt or sql: how that run's events told it
+    first_at   timestamptz not null,                   -- smallest and largest event time that mention it
+    last_at    timestamptz not null,
+    primary key (edge_id, run_key, provenance)
+);
+create index on edge_run (run_key);
+
+create table column_edge (
+    job_alias     uuid not null references alias,      -- the job through which the column flows
+    source_alias  uuid not null references alias,
+    source_column text not null,
+    target_alias  uuid not null references alias,
+    target_column text not null,                       -- '' for an effect on the whole dataset (INDIRECT: filter, join…)
+    provenance    text not null,                       -- openlineage or sql
+    transformation text not null default '',           -- DIRECT/IDENTITY, INDIRECT/FILTER… as the facet says
+    masking       boolean not null default false,
+    confidence    real not null default 1,             -- 1: stated and confirmed by SQL; less where only one of them says so
+    first_seen    timestamptz not null,
+    last_seen     timestamptz not null,
+    primary key (job_alias, source_alias, source_column, target_alias, target_column, provenance)
+);
+create index on column_edge (source_alias, source_column);
+create index on column_edge (target_alias, target_column);
+
+create table schema_version (
+    alias_id   uuid not null references alias on delete cascade,
+    hash       bytea not null,                         -- of the canonical fields
+    fields     jsonb not null,                         -- [{"name","type","description"?,"fields"?}] in the producer's order
+    first_seen timestamptz not null,
+    last_seen  timestamptz not null,                   -- the version with the largest is the current one
+    primary key (alias_id, hash)
+);
+
+create table alias_facet (
+    alias_id uuid not null references alias on delete cascade,
+    name     text not null,                            -- facet name; facets replace by name
+    at       timestamptz not null,                     -- event time; the newest wins, ties by hash
+    hash     bytea not null,
+    body     jsonb,                                    -- null: `_deleted`
+    primary key (alias_id, name)
+);
+
+create table assertion (
+    alias_id   uuid not null references alias on delete cascade, -- the dataset it speaks of
+    name       text not null,                          -- assertion and, where several, its test name
+    column_name text not null default '',
+    severity   text not null default 'error',          -- error → failed, warn → warn
+    success    boolean not null,
+    message    text not null default '',               -- expected and actual counts, never row values
+    at         timestamptz not null,                   -- event time; the newest wins, ties by hash
+    hash       bytea not null,
+    run_key    uuid,
+    primary key (alias_id, name, column_name)
+);
+
+create table event_warning (
+    alias_id    uuid,                                  -- node it concerns; null: only the producer is known
+    producer_id bigint not null,
+    path        text not null,                         -- where in the event
+    message     text not null,                         -- what the specification wants
+    first_at    timestamptz not null,
+    last_at     timestamptz not null,
+    unique nulls not distinct (alias_id, producer_id, path, message)
+);
+
+-- ---------------------------------------------------------------- runs
+
+create table run (
+    day           date not null,                       -- day DLV first heard of it: the partition
+    key           uuid not null,                       -- UUIDv5 of (job alias, run id as sent)
+    job_alias     uuid not null,
+    run_id        text not null,                       -- as sent
+    state         text not null,                       -- START, RUNNING, OTHER, COMPLETE, FAIL, ABORT
+    state_at      timestamptz not null,                -- event time of that state
+    state_hash    bytea not null,                      -- breaks ties, so that any order folds to the same
+    started_at    timestamptz,                         -- earliest START
+    ended_at      timestamptz,                         -- event time of the terminal state that counts: the earliest
+    due_at        timestamptz not null,                -- nominal start where known, else start, else first event
+    nominal_start timestamptz,                         -- data interval
+    nominal_end   timestamptz,
+    first_event_at timestamptz not null,
+    last_event_at timestamptz not null,
+    trigger       text not null default 'unknown',     -- scheduled, manual, backfill or unknown; only the first and last may redden
+    try_number    smallint,
+    max_tries     smallint,                            -- FAIL is final when try_number reaches it, or where it is unknown
+    sub           boolean not null default false,      -- a query inside its parent task's run: kept, not counted
+    streaming     boolean not null default false,      -- never late
+    parent_job    uuid,                                -- alias of the parent job
+    parent_run_id text,
+    error         text,                                -- first line, redacted
+    error_detail  text,                                -- stack trace, redacted
+    log_url       text,                                -- link to the run's log where an event carries one
+    producer_id   bigint not null,
+    detail        jsonb not null default '{}',         -- engine, versions, row counts: small, redacted
+    primary key (day, key)
+) partition by range (day);
+create index run_by_job on run (job_alias, due_at desc);
+
+create table run_key (
+    key uuid primary key,                              -- pins a run to its partition
+    day date not null
+);
+create index on run_key (day);
+
+create table transition (
+    id       bigint generated always as identity primary key,
+    node_id  uuid not null,                            -- node at that time
+    at       timestamptz not null,                     -- event time of what caused it
+    noted_at timestamptz not null default now(),       -- when DLV noticed
+    was      text not null,
+    now      text not null,
+    reason   text not null,
+    run_key  uuid                                      -- the run that caused it, if one did
+);
+create index on transition (node_id, id desc);
+
+-- ---------------------------------------------------------------- what the graph still has to learn
+
+create sequence graph_version_seq;
+
+create table graph_dirty (
+    kind    text not null check (kind in ('node', 'edge')),
+    key     uuid not null,                             -- node id, or edge id
+    version bigint not null,                           -- from graph_version_seq at every mark; removed only if unmoved
+    marked_at timestamptz not null default now(),
+    primary key (kind, key)
+);
+
+create table graph_state (
+    one          boolean primary key default true check (one),
+    generation   integer not null default 1,           -- readers use this one; a rebuild fills the next and then moves it
+    projected_at timestamptz,                          -- last time the projector caught up
+    away_since   timestamptz,                          -- the projector cannot reach the graph since
+    rebuild      jsonb                                 -- {"done","total","started_at"} while a rebuild runs
+);
+insert into graph_state default values;
