@@ -249,6 +249,7 @@ create table node (
     first_seen    timestamptz not null,
     last_seen     timestamptz not null,
     retired_at    timestamptz,                         -- taken off the map by an admin
+    dropped_at    timestamptz,                         -- newest DROP or RENAME away that nothing was seen after
     version       integer not null default 1,          -- counts human edits only
     search        text generated always as (lower(namespace || '/' || name || ' ' || owner_name)) stored -- what search as you type looks in; tags have their own index
 );
@@ -280,8 +281,7 @@ create table edge (
     provenance text[] not null,                        -- sorted set of openlineage, dbt, sql, scan, manual
     first_seen timestamptz not null,
     last_seen  timestamptz not null,                   -- ages on screen; nothing is dropped silently
-    retired_at timestamptz,                            -- by an admin, or a stand-in that an observed job covers
-    retired_by text,                                   -- who or what retired it
+    retired_at timestamptz,                            -- newest retirement nothing was seen after; derived from edge_retirement
     version    integer not null default 1,             -- counts human edits
     unique (source, target)
 );
@@ -296,15 +296,23 @@ create table edge_interval (
 );
 create index on edge_interval (edge_id) where valid_to is null;
 
+create table edge_retirement (
+    edge_id uuid not null references edge on delete cascade,
+    at      timestamptz not null,                      -- the edge ends here; a later sighting opens it again
+    by      text not null,                             -- who, or the observed job that covers a stand-in
+    primary key (edge_id, at)
+);
+
 create table edge_run (
     edge_id    uuid not null references edge on delete cascade,
-    run_key    uuid not null,                          -- a run that proves the edge
-    provenance text not null,                          -- openlineage, dbt or sql: how that run's events told it
+    run_key    uuid not null,                          -- a run that proves the edge; the edge's own id where people drew it
+    provenance text not null,                          -- openlineage, dbt, sql, scan or manual: how it was told
     first_at   timestamptz not null,                   -- smallest and largest event time that mention it
     last_at    timestamptz not null,
     primary key (edge_id, run_key, provenance)
 );
 create index on edge_run (run_key);
+create index on edge_run (edge_id, last_at desc);
 
 create table column_edge (
     job_alias     uuid not null references alias,      -- the job through which the column flows
