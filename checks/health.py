@@ -5,7 +5,7 @@ Source: the table "a node's own health" in docs/design.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -76,7 +76,7 @@ def judge_runs(runs: Iterable[RunSeen], now: datetime | None = None) -> Health:
         r for r in seen if r.trigger in ("scheduled", "unknown") and r.state in ("COMPLETE", "FAIL") and r.ended_at
     ]
     verdict = _verdict(decided, good)
-    late = _overdue(open_runs, good, now)
+    late = _overdue(open_runs, good, now) or _not_started(seen, now)
     if late and ORDER.index(late.state) > ORDER.index(verdict.state):
         verdict = late
     return Health(verdict.state, verdict.reason, verdict.since, verdict.run, made_at, running)
@@ -85,22 +85,34 @@ def judge_runs(runs: Iterable[RunSeen], now: datetime | None = None) -> Health:
 def _verdict(decided: list[RunSeen], good: list[RunSeen]) -> Health:
     if not decided:
         if good:
-            last = max(good, key=lambda r: (r.ended_at or r.due_at, str(r.key)))
+            last = max(good, key=_ended)
             return Health("ok", "last run completed", last.ended_at, last.key)
         return UNKNOWN
-    newest_due = decided[-1].due_at
     # several tries share a data interval: the one that ended last speaks for it
-    newest = max((r for r in decided if r.due_at == newest_due), key=lambda r: (r.ended_at or r.due_at, str(r.key)))
+    by_due: dict[datetime, RunSeen] = {}
+    for r in decided:
+        by_due[r.due_at] = max(by_due.get(r.due_at, r), r, key=_ended)
+    newest = by_due[max(by_due)]
     if newest.state == "COMPLETE":
         return Health("ok", "last run completed", newest.ended_at, newest.key)
     cleared = [r for r in good if r.ended_at and newest.ended_at and r.ended_at > newest.ended_at]
     if cleared:
-        last = max(cleared, key=lambda r: (r.ended_at or r.due_at, str(r.key)))
+        last = max(cleared, key=_ended)
         return Health("ok", "a later run completed", last.ended_at, last.key)
     why = newest.error or "run failed"
-    if is_final(newest):
-        return Health("failed", why, newest.ended_at, newest.key)
-    return Health("warn", f"try {newest.try_number} of {newest.max_tries} failed, retry pending: {why}", newest.ended_at, newest.key)
+    if not is_final(newest):
+        why = f"try {newest.try_number} of {newest.max_tries} failed, retry pending: {why}"
+        return Health("warn", why, newest.ended_at, newest.key)
+    first = newest
+    for due in sorted(by_due, reverse=True):
+        if by_due[due].state != "FAIL":
+            break
+        first = by_due[due]
+    return Health("failed", why, first.ended_at, newest.key)
+
+
+def _ended(run: RunSeen) -> tuple[datetime, str]:
+    return (run.ended_at or run.due_at, str(run.key))
 
 
 def _overdue(open_runs: list[RunSeen], good: list[RunSeen], now: datetime | None) -> Health | None:
@@ -121,6 +133,34 @@ def _overdue(open_runs: list[RunSeen], good: list[RunSeen], now: datetime | None
                 "late", f"running for longer than its usual {_human(usual)}", run.started_at + limit, run.key
             )
     return None
+
+
+def _not_started(seen: list[RunSeen], now: datetime | None) -> Health | None:
+    """Due and not started, by the rhythm of at least :data:`RUNS_TO_LEARN` gaps between scheduled data intervals."""
+    due = sorted({r.due_at for r in seen if r.trigger == "scheduled"})
+    if now is None or len(due) <= RUNS_TO_LEARN or any(r.streaming for r in seen):
+        return None
+    gaps = [(b - a).total_seconds() for a, b in zip(due, due[1:], strict=False)]
+    usual = median(gaps)
+    # a daily job whose interval starts a day before it runs is not late: its own usual delay is part of the rhythm
+    waits = [(r.started_at - r.due_at).total_seconds() for r in seen if r.trigger == "scheduled" and r.started_at]
+    delay = median(waits) if waits else 0.0
+    expected = due[-1] + timedelta(seconds=usual + max(delay, 0.0))
+    limit = expected + timedelta(seconds=max(usual * 0.25, 300))
+    if now <= limit or max(gaps) > usual * 4:
+        return None
+    return Health("late", f"due at {expected:%Y-%m-%d %H:%M} UTC and not started", limit, None)
+
+
+def judge_freshness(sla: Mapping[str, object], made_at: datetime | None, now: datetime | None) -> Health:
+    """Data older than its error limit is late. ``sla`` has sla_kind and sla_minutes; unknown where it has none."""
+    minutes = sla.get("sla_minutes")
+    if now is None or made_at is None or sla.get("sla_kind") != "freshness" or not isinstance(minutes, int):
+        return UNKNOWN
+    limit = made_at + timedelta(minutes=minutes)
+    if now <= limit:
+        return UNKNOWN
+    return Health("late", f"last made {made_at:%Y-%m-%d %H:%M} UTC, older than its limit of {_human(minutes * 60)}", limit)
 
 
 def _human(seconds: float) -> str:

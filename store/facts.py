@@ -1,0 +1,468 @@
+"""Facts of a batch of events → the record, in one transaction. Each statement joins what is there with what is new,
+so that any order and any repetition of events ends in the same rows.
+
+Rows are written in the order of their keys: two fold workers then wait for each other instead of deadlocking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from ingest import ids
+from ingest.facts import AliasSeen, Facts, RunFact, join_runs
+from store import evidence, intervals, partitions
+from store.record import Conn
+
+
+@dataclass
+class Touched:
+    """What a batch changed: ``aliases`` were seen, ``runs`` moved, ``edges`` are new or opened."""
+
+    aliases: set[UUID] = field(default_factory=set)
+    nodes: set[UUID] = field(default_factory=set)
+    runs: set[UUID] = field(default_factory=set)
+    edges: set[UUID] = field(default_factory=set)
+
+
+def write(conn: Conn, facts: Facts, today: datetime) -> Touched:
+    """Write everything the batch says; the caller materialises and judges what is returned."""
+    touched = Touched()
+    _aliases(conn, facts.aliases, touched)
+    _sent(conn, facts)
+    _evidence(conn, facts, touched)
+    _drops(conn, facts, touched)
+    _runs(conn, facts, touched, today)
+    _edges(conn, facts, touched)
+    _columns(conn, facts)
+    _schemas(conn, facts)
+    _facets(conn, facts)
+    _fields(conn, facts)
+    _assertions(conn, facts, touched)
+    _warnings(conn, facts)
+    touched.nodes |= set(nodes_of(conn, touched.aliases).values())
+    return touched
+
+
+def nodes_of(conn: Conn, aliases: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Node id by alias id."""
+    rows = conn.execute("select id, node_id from alias where id = any(%s)", (list(aliases),))
+    return {r["id"]: r["node_id"] for r in rows}
+
+
+def join_aliases(seen: Iterable[AliasSeen]) -> dict[UUID, tuple[AliasSeen, datetime, datetime, datetime | None]]:
+    """One row an alias: the surest kind, the newest parent, first and last time."""
+    out: dict[UUID, tuple[AliasSeen, datetime, datetime, datetime | None]] = {}
+    for a in seen:
+        parent_at = a.at if a.parent else None
+        if a.id not in out:
+            out[a.id] = (a, a.at, a.at, parent_at)
+            continue
+        b, first, last, at = out[a.id]
+        kind, rank = max((b.kind, b.kind_rank), (a.kind, a.kind_rank), key=lambda k: (k[1], k[0]))
+        parent = b.parent
+        if parent_at and (at is None or (parent_at, str(a.parent)) > (at, str(b.parent))):
+            parent, at = a.parent, parent_at
+        unresolved = max((x for x in (a.unresolved, b.unresolved) if x), default=None)
+        joined = replace(b, kind=kind, kind_rank=rank, parent=parent, unresolved=unresolved)
+        out[a.id] = (joined, min(first, a.at), max(last, a.at), at)
+    return out
+
+
+def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
+    rows = [v for _, v in sorted(join_aliases(seen).items())]
+    if not rows:
+        return
+    touched.aliases |= {r[0].id for r in rows}
+    conn.execute(
+        """
+        insert into alias (id, environment, namespace, name, type, kind, kind_rank, system, node_id, parent_id,
+                           parent_at, unresolved, first_seen, last_seen)
+        select id, environment, namespace, name, type, kind, kind_rank, system, id, parent_id, parent_at, unresolved,
+               first_seen, last_seen
+        from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::smallint[],
+                    %s::text[], %s::uuid[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+             as x(id, environment, namespace, name, type, kind, kind_rank, system, parent_id, parent_at, unresolved,
+                  first_seen, last_seen)
+        on conflict (id) do update set
+            kind = case when (excluded.kind_rank, excluded.kind) > (alias.kind_rank, alias.kind)
+                        then excluded.kind else alias.kind end,
+            kind_rank = greatest(alias.kind_rank, excluded.kind_rank),
+            parent_id = case when excluded.parent_at is not null and
+                                  (alias.parent_at is null or
+                                   (excluded.parent_at, excluded.parent_id::text) > (alias.parent_at, alias.parent_id::text))
+                             then excluded.parent_id else alias.parent_id end,
+            parent_at = greatest(alias.parent_at, excluded.parent_at),
+            unresolved = greatest(alias.unresolved, excluded.unresolved),
+            first_seen = least(alias.first_seen, excluded.first_seen),
+            last_seen = greatest(alias.last_seen, excluded.last_seen)
+        """,
+        (
+            [r[0].id for r in rows],
+            [r[0].environment for r in rows],
+            [r[0].namespace for r in rows],
+            [r[0].name for r in rows],
+            [r[0].type for r in rows],
+            [r[0].kind for r in rows],
+            [r[0].kind_rank for r in rows],
+            [r[0].system for r in rows],
+            [r[0].parent for r in rows],
+            [r[3] for r in rows],
+            [r[0].unresolved for r in rows],
+            [r[1] for r in rows],
+            [r[2] for r in rows],
+        ),
+    )
+
+
+def _sent(conn: Conn, facts: Facts) -> None:
+    rows = sorted(facts.sent, key=lambda s: (s.namespace, s.name, s.type, s.producer, s.alias))
+    if rows:
+        conn.execute(
+            """
+            insert into alias_sent (namespace, name, type, producer_id, alias_id)
+            select * from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::uuid[])
+            on conflict do nothing
+            """,
+            tuple(map(list, zip(*[(s.namespace, s.name, s.type, s.producer, s.alias) for s in rows], strict=True))),
+        )
+
+
+def _evidence(conn: Conn, facts: Facts, touched: Touched) -> None:
+    """New evidence moves nodes together; known evidence costs one statement and moves nothing."""
+    least: dict[tuple[UUID, UUID, str], tuple[datetime, str]] = {}
+    for j in facts.joined:
+        key = (j.a, j.b, j.kind)
+        least[key] = min(least.get(key, (j.at, j.source)), (j.at, j.source))
+    if not least:
+        return
+    rows = sorted((k, v) for k, v in least.items())
+    fresh = conn.execute(
+        """
+        insert into evidence (a, b, kind, created_at, source)
+        select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[])
+        on conflict (a, b, kind) do update
+            set created_at = excluded.created_at, source = excluded.source
+            where (excluded.created_at, excluded.source) < (evidence.created_at, evidence.source)
+        returning a, b, xmax = 0 as inserted
+        """,
+        (
+            [k[0] for k, _ in rows],
+            [k[1] for k, _ in rows],
+            [k[2] for k, _ in rows],
+            [v[0] for _, v in rows],
+            [v[1] for _, v in rows],
+        ),
+    ).fetchall()
+    moved = {x for r in fresh if r["inserted"] for x in (r["a"], r["b"])}
+    if moved:
+        touched.nodes |= evidence.components(conn, moved)
+
+
+def _drops(conn: Conn, facts: Facts, touched: Touched) -> None:
+    rows = sorted({(d.alias, d.at): d for d in facts.drops}.items())
+    if not rows:
+        return
+    conn.execute(
+        """
+        insert into dataset_drop (alias_id, at, renamed_to)
+        select * from unnest(%s::uuid[], %s::timestamptz[], %s::uuid[])
+        on conflict (alias_id, at) do update set renamed_to = greatest(dataset_drop.renamed_to, excluded.renamed_to)
+        """,
+        ([k[0] for k, _ in rows], [k[1] for k, _ in rows], [d.renamed_to for _, d in rows]),
+    )
+    hit = conn.execute(
+        "select id from edge where source = any(%(a)s) or target = any(%(a)s)", {"a": [k[0] for k, _ in rows]}
+    )
+    touched.edges |= {r["id"] for r in hit}
+
+
+_RUN_COLUMNS = (
+    "job_alias run_id state state_at state_hash started_at ended_at due_at nominal_start nominal_end first_event_at "
+    "last_event_at trigger try_number max_tries sub streaming parent_job parent_run_id error error_detail log_url "
+    "producer_id detail"
+).split()
+
+
+def _runs(conn: Conn, facts: Facts, touched: Touched, today: datetime) -> None:
+    """Read, join, write: the one join of two statements about a run is :func:`ingest.facts.join_runs`."""
+    keys = sorted(facts.runs)
+    if not keys:
+        return
+    day = today.date()
+    partitions.ensure(conn, day)
+    conn.execute(
+        "insert into run_key (key, day) select k, %s from unnest(%s::uuid[]) k on conflict do nothing", (day, keys)
+    )
+    # the lock is on run_key: a run that two workers see for the first time has no row of its own yet
+    days = {
+        r["key"]: r["day"]
+        for r in conn.execute("select key, day from run_key where key = any(%s) order by key for update", (keys,))
+    }
+    known = {
+        r["key"]: _run_of(r)
+        for r in conn.execute(
+            "select * from run where key = any(%s) and day = any(%s)", (keys, sorted(set(days.values())))
+        )
+    }
+    out: list[tuple[Any, ...]] = []
+    for key in keys:
+        run = join_runs(known[key], facts.runs[key]) if key in known else facts.runs[key]
+        if known.get(key) == run:
+            continue
+        touched.runs.add(key)
+        out.append((days[key], key, *_values(run)))
+    if not out:
+        return
+    names = ", ".join(_RUN_COLUMNS)
+    sets = ", ".join(f"{c} = excluded.{c}" for c in _RUN_COLUMNS)
+    marks = ", ".join(["%s"] * (len(_RUN_COLUMNS) + 2))
+    with conn.cursor() as cur:
+        cur.executemany(
+            f"insert into run (day, key, {names}) values ({marks}) on conflict (day, key) do update set {sets}", out
+        )
+
+
+def _values(r: RunFact) -> tuple[Any, ...]:
+    return (
+        r.job, r.run_id, r.state, r.state_at, r.state_hash, r.started_at, r.ended_at, r.due_at, r.nominal_start,
+        r.nominal_end, r.first_event_at, r.last_event_at, r.trigger, r.try_number, r.max_tries, r.sub, r.streaming,
+        r.parent_job, r.parent_run_id, r.error, r.error_detail, r.log_url, r.producer, Jsonb(r.detail),
+    )  # fmt: skip
+
+
+def _run_of(r: dict[str, Any]) -> RunFact:
+    return RunFact(
+        key=r["key"], job=r["job_alias"], run_id=r["run_id"], state=r["state"], state_at=r["state_at"],
+        state_hash=bytes(r["state_hash"]), first_event_at=r["first_event_at"], last_event_at=r["last_event_at"],
+        producer=r["producer_id"], started_at=r["started_at"], ended_at=r["ended_at"],
+        nominal_start=r["nominal_start"], nominal_end=r["nominal_end"], trigger=r["trigger"],
+        try_number=r["try_number"], max_tries=r["max_tries"], sub=r["sub"], streaming=r["streaming"],
+        parent_job=r["parent_job"], parent_run_id=r["parent_run_id"], error=r["error"],
+        error_detail=r["error_detail"], log_url=r["log_url"], detail=r["detail"],
+    )  # fmt: skip
+
+
+def _edges(conn: Conn, facts: Facts, touched: Touched) -> None:
+    proofs: dict[tuple[UUID, UUID, str], tuple[datetime, datetime]] = {}
+    ends: dict[UUID, tuple[UUID, UUID]] = {}
+    for e in facts.edges:
+        edge = ids.edge_id(e.source, e.target)
+        ends[edge] = (e.source, e.target)
+        key = (edge, e.run, e.provenance)
+        first, last = proofs.get(key, (e.at, e.at))
+        proofs[key] = (min(first, e.at), max(last, e.at))
+    if not ends:
+        return
+    seen: dict[UUID, tuple[datetime, datetime, set[str]]] = {}
+    for (edge, _run, how), (first, last) in proofs.items():
+        f, la, hows = seen.get(edge, (first, last, set()))
+        seen[edge] = (min(f, first), max(la, last), hows | {how})
+    rows = sorted(seen.items())
+    conn.execute(
+        """
+        insert into edge (id, source, target, provenance, first_seen, last_seen)
+        select id, source, target, string_to_array(provenance, ','), first_seen, last_seen
+        from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+             as x(id, source, target, provenance, first_seen, last_seen)
+        on conflict (id) do update set
+            provenance = case when edge.provenance @> excluded.provenance then edge.provenance else
+                (select array_agg(distinct p order by p) from unnest(edge.provenance || excluded.provenance) p) end,
+            first_seen = least(edge.first_seen, excluded.first_seen),
+            last_seen = greatest(edge.last_seen, excluded.last_seen)
+        """,
+        (
+            [k for k, _ in rows],
+            [ends[k][0] for k, _ in rows],
+            [ends[k][1] for k, _ in rows],
+            [",".join(sorted(v[2])) for _, v in rows],
+            [v[0] for _, v in rows],
+            [v[1] for _, v in rows],
+        ),
+    )
+    order = sorted(proofs.items())
+    conn.execute(
+        """
+        insert into edge_run (edge_id, run_key, provenance, first_at, last_at)
+        select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        on conflict (edge_id, run_key, provenance) do update set
+            first_at = least(edge_run.first_at, excluded.first_at), last_at = greatest(edge_run.last_at, excluded.last_at)
+            where excluded.first_at < edge_run.first_at or excluded.last_at > edge_run.last_at
+        """,
+        (
+            [k[0] for k, _ in order],
+            [k[1] for k, _ in order],
+            [k[2] for k, _ in order],
+            [v[0] for _, v in order],
+            [v[1] for _, v in order],
+        ),
+    )
+    touched.edges |= intervals.recompute(conn, touched.edges | set(ends), {k: (v[0], v[1]) for k, v in seen.items()})
+
+
+def _columns(conn: Conn, facts: Facts) -> None:
+    joined: dict[tuple[Any, ...], tuple[str, bool, float, datetime, datetime]] = {}
+    for c in facts.columns:
+        key = (c.job, c.source, c.source_column, c.target, c.target_column, c.provenance)
+        how, masking, sure, first, last = joined.get(key, (c.transformation, c.masking, c.confidence, c.at, c.at))
+        joined[key] = (
+            max(how, c.transformation), masking or c.masking, max(sure, c.confidence), min(first, c.at), max(last, c.at)
+        )  # fmt: skip
+    rows = sorted(joined.items())
+    if rows:
+        conn.execute(
+            """
+            insert into column_edge (job_alias, source_alias, source_column, target_alias, target_column, provenance,
+                                     transformation, masking, confidence, first_seen, last_seen)
+            select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[],
+                                 %s::bool[], %s::real[], %s::timestamptz[], %s::timestamptz[])
+            on conflict (job_alias, source_alias, source_column, target_alias, target_column, provenance)
+            do update set
+                transformation = greatest(column_edge.transformation, excluded.transformation),
+                masking = column_edge.masking or excluded.masking,
+                confidence = greatest(column_edge.confidence, excluded.confidence),
+                first_seen = least(column_edge.first_seen, excluded.first_seen),
+                last_seen = greatest(column_edge.last_seen, excluded.last_seen)
+            """,
+            tuple(map(list, zip(*[(*k, *v) for k, v in rows], strict=True))),
+        )
+
+
+def _schemas(conn: Conn, facts: Facts) -> None:
+    joined: dict[tuple[UUID, bytes], tuple[Any, datetime, datetime]] = {}
+    for s in facts.schemas:
+        fields, first, last = joined.get((s.alias, s.hash), (s.fields, s.at, s.at))
+        joined[(s.alias, s.hash)] = (fields, min(first, s.at), max(last, s.at))
+    rows = sorted(joined.items(), key=lambda kv: kv[0])
+    if rows:
+        conn.execute(
+            """
+            insert into schema_version (alias_id, hash, fields, first_seen, last_seen)
+            select * from unnest(%s::uuid[], %s::bytea[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[])
+            on conflict (alias_id, hash) do update set
+                first_seen = least(schema_version.first_seen, excluded.first_seen),
+                last_seen = greatest(schema_version.last_seen, excluded.last_seen)
+            """,
+            (
+                [k[0] for k, _ in rows],
+                [k[1] for k, _ in rows],
+                [Jsonb(v[0]) for _, v in rows],
+                [v[1] for _, v in rows],
+                [v[2] for _, v in rows],
+            ),
+        )
+
+
+def _facets(conn: Conn, facts: Facts) -> None:
+    newest: dict[tuple[UUID, str], tuple[datetime, bytes, Any]] = {}
+    for f in facts.facets:
+        key = (f.alias, f.name)
+        if key not in newest or (f.at, f.hash) > newest[key][:2]:
+            newest[key] = (f.at, f.hash, f.body)
+    rows = sorted(newest.items(), key=lambda kv: kv[0])
+    if rows:
+        conn.execute(
+            """
+            insert into alias_facet (alias_id, name, at, hash, body)
+            select * from unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::bytea[], %s::jsonb[])
+            on conflict (alias_id, name) do update set
+                at = excluded.at, hash = excluded.hash,
+                body = case when alias_facet.hash = excluded.hash then alias_facet.body else excluded.body end
+                where (excluded.at, excluded.hash) > (alias_facet.at, alias_facet.hash)
+            """,
+            (
+                [k[0] for k, _ in rows],
+                [k[1] for k, _ in rows],
+                [v[0] for _, v in rows],
+                [v[1] for _, v in rows],
+                [None if v[2] is None else Jsonb(v[2]) for _, v in rows],
+            ),
+        )
+
+
+def _fields(conn: Conn, facts: Facts) -> None:
+    """What events say of owner, tags and description; people's own words have rows of their own and outrank these."""
+    newest: dict[tuple[UUID, str], tuple[datetime, str, Any]] = {}
+    for f in facts.fields:
+        key = (f.alias, f.field)
+        mine = (f.at, f.by, f.value)
+        if key not in newest or (mine[0], mine[1], str(mine[2])) > (*newest[key][:2], str(newest[key][2])):
+            newest[key] = mine
+    rows = sorted(newest.items(), key=lambda kv: kv[0])
+    if rows:
+        conn.execute(
+            """
+            insert into alias_field (alias_id, field, source, value, set_by, set_at)
+            select a, f, 'event', v, b, t
+            from unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::text[], %s::timestamptz[]) as x(a, f, v, b, t)
+            on conflict (alias_id, field, source) do update set
+                value = excluded.value, set_by = excluded.set_by, set_at = excluded.set_at
+                where (excluded.set_at, excluded.set_by, excluded.value::text)
+                      > (alias_field.set_at, alias_field.set_by, alias_field.value::text)
+            """,
+            (
+                [k[0] for k, _ in rows],
+                [k[1] for k, _ in rows],
+                [Jsonb(v[2]) for _, v in rows],
+                [v[1] for _, v in rows],
+                [v[0] for _, v in rows],
+            ),
+        )
+
+
+def _assertions(conn: Conn, facts: Facts, touched: Touched) -> None:
+    newest: dict[tuple[UUID, str, str], Any] = {}
+    for a in facts.assertions:
+        key = (a.alias, a.name, a.column)
+        if key not in newest or (a.at, a.hash) > (newest[key].at, newest[key].hash):
+            newest[key] = a
+    rows = [v for _, v in sorted(newest.items(), key=lambda kv: kv[0])]
+    if rows:
+        touched.aliases |= {a.alias for a in rows}
+        conn.execute(
+            """
+            insert into assertion (alias_id, name, column_name, severity, success, message, at, hash, run_key)
+            select * from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bool[], %s::text[],
+                                 %s::timestamptz[], %s::bytea[], %s::uuid[])
+            on conflict (alias_id, name, column_name) do update set
+                severity = excluded.severity, success = excluded.success, message = excluded.message,
+                at = excluded.at, hash = excluded.hash, run_key = excluded.run_key
+                where (excluded.at, excluded.hash) > (assertion.at, assertion.hash)
+            """,
+            (
+                [a.alias for a in rows],
+                [a.name for a in rows],
+                [a.column for a in rows],
+                [a.severity for a in rows],
+                [a.success for a in rows],
+                [a.message for a in rows],
+                [a.at for a in rows],
+                [a.hash for a in rows],
+                [a.run for a in rows],
+            ),
+        )
+
+
+def _warnings(conn: Conn, facts: Facts) -> None:
+    joined: dict[tuple[UUID | None, int, str, str], tuple[datetime, datetime]] = {}
+    for w in facts.warnings:
+        key = (w.alias, w.producer, w.path, w.message)
+        first, last = joined.get(key, (w.at, w.at))
+        joined[key] = (min(first, w.at), max(last, w.at))
+    rows = sorted(joined.items(), key=lambda kv: (str(kv[0][0]), kv[0][1:]))
+    if rows:
+        conn.execute(
+            """
+            insert into event_warning (alias_id, producer_id, path, message, first_at, last_at)
+            select * from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+            on conflict (alias_id, producer_id, path, message) do update set
+                first_at = least(event_warning.first_at, excluded.first_at),
+                last_at = greatest(event_warning.last_at, excluded.last_at)
+            """,
+            tuple(map(list, zip(*[(*k, *v) for k, v in rows], strict=True))),
+        )

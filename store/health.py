@@ -1,0 +1,188 @@
+"""A node's own health, judged from the record and kept with it. The judging itself is checks/health.py."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from checks.health import (
+    BAD,
+    UNKNOWN,
+    AssertionSeen,
+    Health,
+    RunSeen,
+    judge_assertions,
+    judge_freshness,
+    judge_runs,
+    worse,
+)
+from store.record import Conn
+
+#: newest runs looked at; enough to learn a job's usual time and to follow a streak of failures
+RUNS = 24
+#: partitions looked at; a job that ran before that is judged again when it next runs
+DAYS = 60
+
+_RUN = "r.key, r.state, r.due_at, r.started_at, r.ended_at, r.trigger, r.try_number, r.max_tries, r.streaming, r.error"
+
+
+def affected(conn: Conn, nodes: set[UUID], runs: set[UUID]) -> set[UUID]:
+    """These nodes, the jobs of these runs, and the datasets that these runs write."""
+    if not runs:
+        return nodes
+    rows = conn.execute(
+        """
+        select a.node_id from run_key k join run r on r.day = k.day and r.key = k.key join alias a on a.id = r.job_alias
+        where k.key = any(%(r)s)
+        union
+        select a.node_id from edge_run p join edge e on e.id = p.edge_id
+        join alias a on a.id = e.target and a.type = 'dataset' where p.run_key = any(%(r)s)
+        """,
+        {"r": list(runs)},
+    )
+    return nodes | {r["node_id"] for r in rows}
+
+
+def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None) -> list[dict[str, Any]]:
+    """Judge these nodes and write what changed; returns the transitions written.
+
+    With ``now`` lateness is judged too. The node rows are locked first, so that two workers who fold different runs
+    of one job both see each other's.
+    """
+    wanted = sorted(set(node_ids))
+    nodes = {
+        r["id"]: r
+        for r in conn.execute(
+            """
+            select id, type, kind, health, health_reason, health_since, health_run, made_at, running, recovered_at,
+                   sla_kind, sla_minutes
+            from node where id = any(%s) order by id for update
+            """,
+            (wanted,),
+        )
+    }
+    jobs = [n for n, r in nodes.items() if r["type"] == "job"]
+    datasets = [n for n, r in nodes.items() if r["type"] == "dataset"]
+    since = (now or datetime.now().astimezone()).date() - timedelta(days=DAYS)
+    runs = _runs_of_jobs(conn, jobs, since) | _runs_of_writers(conn, datasets, since)
+    assertions = _assertions(conn, datasets)
+    changes: list[dict[str, Any]] = []
+    transitions: list[dict[str, Any]] = []
+    for n, row in nodes.items():
+        if row["kind"] == "rdd_job":
+            # Spark's schema reading sends a START and never ends: it says nothing of health
+            continue
+        verdict = judge_runs(runs.get(n, []), now)
+        if row["type"] == "dataset":
+            made = verdict.made_at
+            verdict = worse(worse(verdict, assertions.get(n, UNKNOWN)), judge_freshness(row, made, now))
+            verdict = Health(verdict.state, verdict.reason, verdict.since, verdict.run, made, False)
+        change = _change(row, verdict)
+        if change:
+            changes.append(change)
+        if row["health"] != verdict.state:
+            transitions.append(
+                {
+                    "node_id": n,
+                    "at": verdict.since or now,
+                    "was": row["health"],
+                    "now": verdict.state,
+                    "reason": verdict.reason,
+                    "run_key": verdict.run,
+                }
+            )
+    _write(conn, changes, transitions)
+    return transitions
+
+
+def _change(row: dict[str, Any], v: Health) -> dict[str, Any] | None:
+    recovered = v.since if row["health"] in BAD and v.state == "ok" else row["recovered_at"]
+    new = {
+        "health": v.state, "health_reason": v.reason[:500], "health_since": v.since, "health_run": v.run,
+        "made_at": v.made_at, "running": v.running, "recovered_at": recovered,
+    }  # fmt: skip
+    return {"id": row["id"], **new} if any(row[k] != x for k, x in new.items()) else None
+
+
+def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str, Any]]) -> None:
+    if changes:
+        with conn.cursor() as cur:
+            cur.executemany(
+                """
+                update node set health = %(health)s, health_reason = %(health_reason)s, health_since = %(health_since)s,
+                    health_run = %(health_run)s, made_at = %(made_at)s, running = %(running)s,
+                    recovered_at = %(recovered_at)s
+                where id = %(id)s
+                """,
+                changes,
+            )
+    if transitions:
+        with conn.cursor() as cur:
+            cur.executemany(
+                """
+                insert into transition (node_id, at, was, now, reason, run_key)
+                values (%(node_id)s, coalesce(%(at)s, now()), %(was)s, %(now)s, %(reason)s, %(run_key)s)
+                """,
+                transitions,
+            )
+
+
+def _seen(r: dict[str, Any]) -> RunSeen:
+    return RunSeen(
+        r["key"], r["state"], r["due_at"], r["started_at"], r["ended_at"], r["trigger"], r["try_number"],
+        r["max_tries"], r["streaming"], r["error"],
+    )  # fmt: skip
+
+
+def _runs_of_jobs(conn: Conn, nodes: list[UUID], since: Any) -> dict[UUID, list[RunSeen]]:
+    out: dict[UUID, list[RunSeen]] = defaultdict(list)
+    if nodes:
+        for r in conn.execute(
+            f"""
+            select a.node_id, {_RUN} from alias a
+            join lateral (select * from run r where r.job_alias = a.id and r.day >= %s and not r.sub
+                          order by r.due_at desc limit {RUNS}) r on true
+            where a.node_id = any(%s)
+            """,
+            (since, nodes),
+        ):
+            out[r["node_id"]].append(_seen(r))
+    return out
+
+
+def _runs_of_writers(conn: Conn, nodes: list[UUID], since: Any) -> dict[UUID, list[RunSeen]]:
+    """The newest runs that wrote each dataset; a query inside a task counts, for often it alone names what it wrote."""
+    out: dict[UUID, dict[UUID, RunSeen]] = defaultdict(dict)
+    if nodes:
+        for r in conn.execute(
+            f"""
+            select a.node_id, {_RUN} from alias a
+            join edge e on e.target = a.id
+            join lateral (select p.run_key from edge_run p where p.edge_id = e.id
+                          order by p.last_at desc limit {RUNS}) p on true
+            join run_key k on k.key = p.run_key
+            join run r on r.day = k.day and r.key = k.key
+            where a.node_id = any(%s) and k.day >= %s
+            """,
+            (nodes, since),
+        ):
+            out[r["node_id"]][r["key"]] = _seen(r)
+    return {n: list(by_key.values()) for n, by_key in out.items()}
+
+
+def _assertions(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:
+    seen: dict[UUID, list[AssertionSeen]] = defaultdict(list)
+    if nodes:
+        for r in conn.execute(
+            "select a.node_id, s.* from assertion s join alias a on a.id = s.alias_id where a.node_id = any(%s)",
+            (nodes,),
+        ):
+            seen[r["node_id"]].append(
+                AssertionSeen(
+                    r["name"], r["column_name"], r["severity"], r["success"], r["at"], r["message"], r["run_key"]
+                )
+            )
+    return {n: judge_assertions(a) for n, a in seen.items()}
