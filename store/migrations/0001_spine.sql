@@ -3,6 +3,10 @@
 
 create extension if not exists pg_trgm;
 
+-- array_to_string is only stable for types in general; of text it never changes, so a generated column may use it
+create function words(text[]) returns text language sql immutable parallel safe
+    return array_to_string($1, ' ');
+
 -- ---------------------------------------------------------------- people and access
 
 create table app_user (
@@ -251,7 +255,7 @@ create table node (
     retired_at    timestamptz,                         -- taken off the map by an admin
     dropped_at    timestamptz,                         -- newest DROP or RENAME away that nothing was seen after
     version       integer not null default 1,          -- counts human edits only
-    search        text generated always as (lower(namespace || '/' || name || ' ' || owner_name)) stored -- what search as you type looks in; tags have their own index
+    search        text generated always as (lower(namespace || '/' || name || ' ' || owner_name || ' ' || words(tags))) stored -- what search as you type looks in
 );
 create index node_search on node using gin (search gin_trgm_ops);
 create index node_name_lower on node (lower(name) text_pattern_ops);
