@@ -70,7 +70,9 @@ def translate(event: Event, source: Source, rules: naming.Rules, into: Facts | N
         _warn(facts, event, source, None)
         return facts
 
-    job = naming.job(event.job.namespace, event.job.name, event.job.facets, event.run_facets, rules, source.environment)
+    job = naming.job(
+        event.job.namespace, event.job.name, event.job.facets, event.run_facets, rules, source.environment
+    )
     if job is None:
         return facts
     said = _sql_of(event, job.system)
@@ -107,7 +109,12 @@ def translate(event: Event, source: Source, rules: naming.Rules, into: Facts | N
 
 
 def _dataset(
-    facts: Facts, said: DatasetSaid, event: Event, source: Source, rules: naming.Rules, known: sql.SqlSaid | None = None
+    facts: Facts,
+    said: DatasetSaid,
+    event: Event,
+    source: Source,
+    rules: naming.Rules,
+    known: sql.SqlSaid | None = None,
 ) -> _Dataset | None:
     if known is not None and _is_cte(said.name, known):
         return None
@@ -155,7 +162,15 @@ def _job_alias(facts: Facts, event: Event, source: Source, job: naming.NamedJob,
         parent = ids.alias_id(job.environment, job.parent[0], job.parent[1], "job")
         facts.aliases.append(
             AliasSeen(
-                parent, job.environment, job.parent[0], job.parent[1], "job", job.parent_kind, 1, job.system, event.at
+                parent,
+                job.environment,
+                job.parent[0],
+                job.parent[1],
+                "job",
+                job.parent_kind,
+                1,
+                job.system,
+                event.at,
             )
         )
     facts.aliases.append(
@@ -170,7 +185,16 @@ def _job_alias(facts: Facts, event: Event, source: Source, job: naming.NamedJob,
         if other != alias:
             facts.aliases.append(
                 AliasSeen(
-                    other, job.environment, namespace, name, "job", job.kind, job.kind_rank, job.system, event.at, parent
+                    other,
+                    job.environment,
+                    namespace,
+                    name,
+                    "job",
+                    job.kind,
+                    job.kind_rank,
+                    job.system,
+                    event.at,
+                    parent,
                 )
             )
             _join(facts, alias, other, "naming", "same job by its tool's naming", event.at)
@@ -257,10 +281,14 @@ def _run(event: Event, source: Source, job: naming.NamedJob, alias: UUID) -> Run
         return None
     state = event.state or "OTHER"
     error, detail_text = _error(event.run_facets.get("errorMessage"))
-    start, end = job.nominal or (None, None)
+    start, end = job.nominal
     parent = event.run_facets.get("parent")
     parent_run = (parent.get("run") or {}).get("runId") if isinstance(parent, dict) else None
-    parent_alias = ids.alias_id(job.environment, job.parent[0], job.parent[1], "job") if job.parent else None
+    parent_alias = (
+        ids.alias_id(job.parent_environment or job.environment, job.parent[0], job.parent[1], "job")
+        if job.parent
+        else None
+    )
     return RunFact(
         key=ids.run_key(alias, event.run_id),
         job=alias,
@@ -326,7 +354,9 @@ def _facets(facts: Facts, alias: UUID, facets: dict[str, Any], at: datetime) -> 
     for name, body in facets.items():
         if name in OWN_TABLE or not isinstance(body, dict):
             continue
-        kept: dict[str, Any] | None = clean({k: v for k, v in body.items() if k not in ("_producer", "_schemaURL")})
+        kept: dict[str, Any] | None = clean(
+            {k: v for k, v in body.items() if k not in ("_producer", "_schemaURL")}
+        )
         if body.get("_deleted") is True:
             kept = None
         elif len(json.dumps(kept, default=str)) > MAX_FACET_BYTES:
@@ -460,7 +490,9 @@ def _columns(
         name = str(field["name"])
         if said is not None and _is_cte(name, said):
             return
-        named = naming.dataset(str(field.get("namespace") or out.said.namespace), name, {}, rules, source.name)
+        named = naming.dataset(
+            str(field.get("namespace") or out.said.namespace), name, {}, rules, source.name
+        )
         if named is None:
             return
         alias = ids.alias_id(named.environment, named.namespace, named.name, "dataset")

@@ -72,7 +72,7 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None) -> list[di
     changes: list[dict[str, Any]] = []
     transitions: list[dict[str, Any]] = []
     for n, row in nodes.items():
-        if row["kind"] == "rdd_job":
+        if row["kind"] == "rdd":
             # Spark's schema reading sends a START and never ends: it says nothing of health
             continue
         verdict = judge_runs(runs.get(n, []), now)
