@@ -69,6 +69,33 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def to_env(s: Settings) -> dict[str, str]:
+    """The environment in which :func:`load` gives ``s`` again: how `dlv up` tells its children."""
+    told = {
+        "DLV_HOME": str(s.home),
+        "DLV_HOST": s.host,
+        "DLV_PORT": str(s.port),
+        "DLV_ADMIN_PASSWORD": s.admin_password or "",
+        "DLV_DEMO": "1" if s.demo else "0",
+        "DLV_SECRET_KEY": s.secret_key,
+        "DLV_DATABASE_URL": s.database_url,
+        "DLV_GRAPH_URL": s.graph_url,
+        "DLV_GRAPH_USER": s.graph_user,
+        "DLV_GRAPH_PASSWORD": s.graph_password,
+        "DLV_GRAPH_DATABASE": s.graph_database,
+        "DLV_REDIS_URL": s.redis_url,
+        "DLV_EVENT_DAYS": str(s.event_days),
+        "DLV_RUN_DAYS": str(s.run_days),
+        "DLV_MAX_BODY_BYTES": str(s.max_body_bytes),
+        "DLV_MAX_PENDING_EVENTS": str(s.max_pending_events),
+        "DLV_WEB_THREADS": str(s.web_threads),
+        "DLV_SECURE_COOKIES": "1" if s.secure_cookies else "0",
+        "DLV_TRUSTED_PROXIES": str(s.trusted_proxies),
+        "DLV_LOG_LEVEL": s.log_level,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
 def _int(e: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     raw = e.get(name)
     if not raw:
@@ -76,9 +103,13 @@ def _int(e: Mapping[str, str], name: str, default: int, low: int, high: int) -> 
     try:
         value = int(raw)
     except ValueError:
-        raise BadSetting(f"{name} is {raw!r}, not a whole number", field=name, hint=f"e.g. {name}={default}") from None
+        raise BadSetting(
+            f"{name} is {raw!r}, not a whole number", field=name, hint=f"e.g. {name}={default}"
+        ) from None
     if not low <= value <= high:
-        raise BadSetting(f"{name} is {value}, outside {low} to {high}", field=name, hint=f"e.g. {name}={default}")
+        raise BadSetting(
+            f"{name} is {value}, outside {low} to {high}", field=name, hint=f"e.g. {name}={default}"
+        )
     return value
 
 

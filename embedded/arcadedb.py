@@ -46,10 +46,8 @@ class ArcadeDB:
         child.clear_left(self.note)
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        self.password = child.secret_file(self._secrets / "arcadedb_password")
-        port = child.kept_port(self._secrets / "arcadedb_port")
+        port = self.locate()
         http = child.kept_port(self._secrets / "arcadedb_http_port")
-        self.url = f"bolt://127.0.0.1:{port}"
         arguments = self.home / "java.args"
         child.write_private(arguments, "\n".join(_quoted(a) for a in self._arguments(port, http)) + "\n")
         java = child.package_folder("arcadedb_embedded") / "jre" / "bin" / "java"
@@ -60,6 +58,13 @@ class ArcadeDB:
             cwd=self.home,
             env={"LANG": "C.UTF-8", "TZ": "UTC"},
         )
+
+    def locate(self, *, running: bool = False) -> int:
+        """Set :attr:`url` and :attr:`password` without starting anything; returns the port."""
+        self.password = child.secret_file(self._secrets / "arcadedb_password")
+        port = child.kept_port(self._secrets / "arcadedb_port", running=running)
+        self.url = f"bolt://127.0.0.1:{port}"
+        return port
 
     def wait(self, timeout: float) -> None:
         """Until every database answers: the port opens up to a second before the databases exist."""

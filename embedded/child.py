@@ -241,10 +241,15 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def kept_port(path: Path) -> int:
-    """A loopback port that stays the same over restarts, unless somebody else took it meanwhile."""
+def kept_port(path: Path, *, running: bool = False) -> int:
+    """A loopback port that stays the same over restarts, unless somebody else took it meanwhile.
+
+    ``running``: our own server has it now, so it is only read.
+    """
     with contextlib.suppress(FileNotFoundError, ValueError):
         port = int(path.read_text())
+        if running:
+            return port
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

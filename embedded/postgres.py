@@ -24,6 +24,7 @@ from errors import BadSetting
 NAME = "Postgres"
 SUPERUSER = "dlv"
 DATABASE = "dlv"
+LOOPBACK = "127.0.0.1"
 #: what the kernel still holds of a killed server's shared memory is gone after about a second
 STALE_MEMORY_SECONDS = 20.0
 
@@ -52,31 +53,23 @@ class Postgres:
         self.account = _account()
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self.host, self.port = "", 0
         self._secrets = home / "secrets"
 
     def start(self) -> None:
         child.clear_left(self.note)
         self._make_home()
         binaries = self._binaries()
-        password = child.secret_file(self._secrets / "postgres_password", lambda: secrets.token_hex(24))
+        password = self.locate()
         if not (self.data / "PG_VERSION").exists():
             self._initdb(binaries, password)
-        sockets = self.home / "socket"
-        port = 5432
-        listen = ""
-        if not child.fits_socket(sockets / f".s.PGSQL.{port}"):
-            port, listen = child.kept_port(self._secrets / "postgres_port"), "127.0.0.1"
         options = {
             **self.options,
-            "port": str(port),
-            "listen_addresses": listen,
-            "unix_socket_directories": "" if listen else str(sockets),
+            "port": str(self.port),
+            "listen_addresses": self.host if self.host == LOOPBACK else "",
+            "unix_socket_directories": "" if self.host == LOOPBACK else self.host,
             "unix_socket_permissions": "0777",  # the folder above it lets in only us; the password decides
         }
-        host = {"host": listen} if listen else {"host": str(sockets)}
-        self.url = (
-            f"postgresql://{SUPERUSER}:{quote(password)}@/{DATABASE}?{urlencode({**host, 'port': str(port)})}"
-        )
         command: list[str | Path] = [binaries / "bin" / "postgres", "-D", self.data]
         for key, value in options.items():
             command += ["-c", f"{key}={value}"]
@@ -101,6 +94,18 @@ class Postgres:
                     raise
                 time.sleep(0.1)
         self._make_database()
+
+    def locate(self, *, running: bool = False) -> str:
+        """Set :attr:`url` without starting anything; returns the password."""
+        password = child.secret_file(self._secrets / "postgres_password", lambda: secrets.token_hex(24))
+        sockets = self.home / "socket"
+        self.host, self.port = str(sockets), 5432
+        if not child.fits_socket(sockets / f".s.PGSQL.{self.port}"):
+            self.host = LOOPBACK
+            self.port = child.kept_port(self._secrets / "postgres_port", running=running)
+        where = urlencode({"host": self.host, "port": self.port})
+        self.url = f"postgresql://{SUPERUSER}:{quote(password)}@/{DATABASE}?{where}"
+        return password
 
     def stop(self) -> None:
         if self.process is not None:

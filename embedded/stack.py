@@ -126,6 +126,12 @@ class Stack:
             )
         return s
 
+    def known(self) -> Settings:
+        """The settings of the servers that another process runs on this folder."""
+        for server in self.servers:
+            server.locate(running=True)
+        return self.settings
+
     def stop(self) -> None:
         for server in (self.arcadedb, self.valkey, self.postgres):
             if server is not None:

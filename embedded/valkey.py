@@ -32,15 +32,7 @@ class Valkey:
         child.clear_left(self.note)
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        password = child.secret_file(self._secrets / "valkey_password")
-        socket = self.home / "valkey.sock"
-        if child.fits_socket(socket):
-            where = f'port 0\nunixsocket "{socket}"\nunixsocketperm 700\n'
-            self.url = f"unix://{quote(str(socket))}?{urlencode({'password': password})}"
-        else:
-            port = child.kept_port(self._secrets / "valkey_port")
-            where = f"bind 127.0.0.1\nport {port}\n"
-            self.url = f"redis://:{quote(password)}@127.0.0.1:{port}/0"
+        password, where = self.locate()
         configuration = self.home / "valkey.conf"
         child.write_private(
             configuration,
@@ -55,6 +47,17 @@ class Valkey:
         except child.StartFailed:
             self.stop()
             raise
+
+    def locate(self, *, running: bool = False) -> tuple[str, str]:
+        """Set :attr:`url` without starting anything; returns the password and the lines that say where to listen."""
+        password = child.secret_file(self._secrets / "valkey_password")
+        socket = self.home / "valkey.sock"
+        if child.fits_socket(socket):
+            self.url = f"unix://{quote(str(socket))}?{urlencode({'password': password})}"
+            return password, f'port 0\nunixsocket "{socket}"\nunixsocketperm 700\n'
+        port = child.kept_port(self._secrets / "valkey_port", running=running)
+        self.url = f"redis://:{quote(password)}@127.0.0.1:{port}/0"
+        return password, f"bind 127.0.0.1\nport {port}\n"
 
     def stop(self) -> None:
         if self.process is not None:

@@ -49,6 +49,9 @@ class Record:
         except PoolTimeout as e:
             raise RecordAway("the record (Postgres) does not answer", hint="see /readyz") from e
         except psycopg.OperationalError as e:
+            # a deadlock, a lock or statement timeout: Postgres is there, it answered (class 08, 53 and 57P: it is not)
+            if e.sqlstate and not e.sqlstate.startswith(("08", "53", "57P")):
+                raise
             raise RecordAway("the record (Postgres) went away", hint="see /readyz") from e
 
     def all(self, query: str, params: Any = None) -> list[dict[str, Any]]:
@@ -98,7 +101,9 @@ def migrate(url: str, *, log: Any = None) -> list[str]:
                 continue
             with conn.transaction():
                 conn.execute(text)  # type: ignore[call-overload]
-                conn.execute("insert into schema_migration (name, sha256) values (%s, %s)", (path.name, digest))
+                conn.execute(
+                    "insert into schema_migration (name, sha256) values (%s, %s)", (path.name, digest)
+                )
             done.append(path.name)
             if log:
                 log(f"migrated {path.name}")

@@ -1,0 +1,110 @@
+"""The RQ jobs. Thin: each drains what Postgres says is waiting, lingers a little so that the next event needs no
+new process, and ends. Killing one at any moment loses nothing: every step is a transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+
+import settings as settings_module
+from errors import Unavailable
+from store.record import Record
+from workers import wake
+
+log = logging.getLogger("dlv.jobs")
+
+#: seconds a job runs at most before it makes place for the next (which it wakes itself)
+RUN_SECONDS = 60.0
+#: seconds a job goes on looking after it found nothing
+LINGER_SECONDS = 5.0
+#: seconds between two looks that found nothing
+LOOK_EVERY = 0.1
+#: seconds a job keeps trying while a store is away, before it leaves the waking to the scheduler
+AWAY_SECONDS = 15.0
+
+#: set when the worker was asked to stop (see workers.run)
+stopping = threading.Event()
+
+
+def fold() -> None:
+    """Fold pending events into the record, and wake the projector whenever there was something."""
+    from ingest.fold import fold_pending
+
+    settings = settings_module.load()
+    record = Record(settings.database_url, max_size=2)
+    wake_projector = wake.Waker(settings.redis_url)
+
+    def step() -> int:
+        done = fold_pending(record)
+        if done:
+            wake_projector(wake.PROJECT)
+        return done
+
+    try:
+        if drain(step):
+            _wake_next(settings.redis_url, wake.FOLD)
+    finally:
+        record.close()
+
+
+def project() -> None:
+    """Bring the marked nodes and edges of the record into the graph."""
+    from graph.driver import connect
+
+    from workers.projector import project_once
+
+    settings = settings_module.load()
+    record = Record(settings.database_url, max_size=3)
+    graph = connect(settings.graph_url, settings.graph_user, settings.graph_password, settings.graph_database)
+    try:
+        if drain(lambda: project_once(record, graph)):
+            _wake_next(settings.redis_url, wake.PROJECT)
+    finally:
+        graph.close()
+        record.close()
+
+
+def drain(step: Callable[[], int]) -> bool:
+    """Call ``step`` until it found nothing for :data:`LINGER_SECONDS`; returns whether work may be left.
+
+    A store that is away is waited for a while, then left to the scheduler, which wakes us again.
+    """
+    end = time.monotonic() + RUN_SECONDS
+    found_at = time.monotonic()
+    away_since: float | None = None
+    done = 0
+    while not stopping.is_set() and time.monotonic() < end:
+        try:
+            done = step()
+        except Unavailable as e:
+            now = time.monotonic()
+            if away_since is None:
+                away_since = now
+                log.warning("waiting: %s", e.message)
+            if now - away_since > AWAY_SECONDS:
+                return False
+            stopping.wait(0.5)
+            continue
+        if away_since is not None:
+            log.warning("going on after %.1f s", time.monotonic() - away_since)
+            away_since = None
+        if done:
+            found_at = time.monotonic()
+        elif time.monotonic() - found_at > LINGER_SECONDS:
+            return False
+        else:
+            stopping.wait(LOOK_EVERY)
+    return bool(done)
+
+
+def _wake_next(redis_url: str, queue: str) -> None:
+    try:
+        with wake.connect(redis_url) as client:
+            wake.wake(client, queue)
+    except redis.RedisError as e:
+        log.warning("could not wake %s: %s", queue, e)

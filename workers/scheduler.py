@@ -1,0 +1,99 @@
+"""The scheduler loop. What is due stands in Postgres and everything here may be done twice, so any number may run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import redis
+
+from errors import Unavailable
+from ingest.fold import rejudge
+from settings import Settings
+from store import partitions
+from store.record import Record
+from workers import wake
+
+log = logging.getLogger("dlv.scheduler")
+
+TICK_SECONDS = 1.0
+
+
+@dataclass
+class Periodic:
+    """Something done every so many seconds, and once at the start. A failure is logged and tried at its next turn."""
+
+    name: str
+    every: float
+    do: Callable[[], object]
+    _due: float = field(default=0.0)
+
+    def run_if_due(self, now: float) -> None:
+        if now < self._due:
+            return
+        self._due = now + self.every
+        try:
+            self.do()
+        except Unavailable:
+            self._due = now  # as soon as the store is back
+            raise
+        except Exception:
+            log.exception("%s failed", self.name)
+
+
+def periodics(settings: Settings, record: Record) -> list[Periodic]:
+    return [
+        Periodic("partitions", 600, lambda: partitions.ensure_ahead(record)),
+        Periodic("expiry", 3600, lambda: partitions.expire(record, settings.event_days, settings.run_days)),
+        Periodic("judging by time", 60, lambda: rejudge(record)),
+        Periodic("sign-in leftovers", 3600, lambda: expire_sign_ins(record)),
+    ]
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Loop until ``stop``. A store that is away is waited for."""
+    record = Record(settings.database_url, max_size=2)
+    client = wake.connect(settings.redis_url)
+    todo = periodics(settings, record)
+    away = ""
+    while not stop.is_set():
+        said = ""
+        try:
+            tick(record, client)
+            for p in todo:
+                p.run_if_due(time.monotonic())
+        except Unavailable as e:
+            said = e.message
+        except redis.RedisError as e:
+            said = f"Redis: {e}"
+        except Exception:
+            log.exception("tick failed")
+        if said and not away:
+            log.warning("waiting: %s", said)
+        elif away and not said:
+            log.warning("going on")
+        away = said
+        stop.wait(TICK_SECONDS)
+    record.close()
+
+
+def tick(record: Record, client: redis.Redis) -> list[str]:
+    """Wake the queues that have work; returns their names."""
+    row = record.one(
+        """select exists (select 1 from event_pending where not set_aside) as fold,
+                  exists (select 1 from graph_dirty) as project"""
+    )
+    assert row is not None
+    waiting = [q for q in (wake.FOLD, wake.PROJECT) if row[q]]
+    return [q for q in waiting if wake.wake(client, q)]
+
+
+def expire_sign_ins(record: Record) -> None:
+    """Sessions a month past their end, used tokens and old failed tries: nothing reads them any more."""
+    with record.tx() as conn:
+        conn.execute("delete from sign_in_attempt where at < now() - interval '2 days'")
+        conn.execute("delete from refresh_token where expires_at < now() - interval '30 days'")
+        conn.execute("delete from user_session where expires_at < now() - interval '30 days'")
