@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
-import sys
 import time
 from types import FrameType
 from typing import Any
@@ -23,6 +23,7 @@ log = logging.getLogger("dlv.worker")
 
 WORKER_TTL = 30
 MAINTENANCE_INTERVAL = 15
+PRELOADED = {wake.FOLD: ("ingest.fold",), wake.PROJECT: ("graph.driver", "workers.projector")}
 
 
 class OneQueueWorker(Worker):
@@ -88,9 +89,5 @@ def run(settings: Settings, queue: str) -> None:
 
 def preload(queue: str) -> None:
     """Import what the jobs need before the fork, so that they start at once and share the memory."""
-    if queue == wake.FOLD:
-        pass
-    else:
-
-        import workers.projector  # noqa: F401
-    sys.stdout.flush()
+    for module in PRELOADED[queue]:
+        importlib.import_module(module)
