@@ -1,0 +1,223 @@
+"""What is broken, what broke it, and what it takes down: the one place where any count on any page comes from."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from errors import GraphAway
+from graph import reach
+from store import standing as record_of
+
+if TYPE_CHECKING:
+    from answers.context import Dlv
+    from store.record import Record
+
+#: recovered nodes that are asked one by one; beyond, what lies below stays at risk (fail open)
+_ASKED = 100
+#: seconds for which an answer is given again without looking at the record
+_FRESH = 1.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Roots and symptoms among the failed and late nodes, and what is at risk below the roots.
+
+    A failed or late node with no such ancestor is a root (of a cycle: its earliest), else a symptom. All three are
+    None where the graph is away; ``reason`` says so.
+    """
+
+    roots: frozenset[UUID] | None
+    symptoms: frozenset[UUID] | None
+    at_risk: frozenset[UUID] | None
+    reason: str | None = None
+
+    def role(self, node: UUID) -> str | None:
+        """root, symptom, at_risk, or None: nothing of these, or not known."""
+        if self.roots is None or self.symptoms is None or self.at_risk is None:
+            return None
+        for name, ids in (("root", self.roots), ("symptom", self.symptoms), ("at_risk", self.at_risk)):
+            if node in ids:
+                return name
+        return None
+
+
+@dataclass
+class _Kept:
+    key: Any
+    value: Standing
+    until: float
+
+
+_kept: WeakKeyDictionary[Record, _Kept] = WeakKeyDictionary()
+_away: WeakKeyDictionary[Record, datetime] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def standing(dlv: Dlv) -> Standing:
+    """Root, symptom and at risk as of now; kept while neither the graph nor health has changed."""
+    with _lock:
+        kept = _kept.get(dlv.record)
+        if kept and time.monotonic() < kept.until:
+            return kept.value
+        with dlv.record.tx() as conn:
+            state = record_of.graph_state(conn)
+            bad = record_of.bad(conn)
+            recovered = record_of.recovered(conn)
+            key = (
+                state["generation"],
+                state["projected_at"],
+                tuple((r["id"], r["health_since"]) for r in bad),
+                tuple((r["id"], r["recovered_at"]) for r in recovered),
+            )
+        # what was made anew since is not part of the key, so a kept answer is looked at again after a while
+        if kept and kept.key == key and not recovered and kept.value.reason is None:
+            kept.until = time.monotonic() + _FRESH
+            return kept.value
+        value = _ask(dlv, state["generation"], bad, recovered)
+        _kept[dlv.record] = _Kept(key, value, time.monotonic() + _FRESH)
+        return value
+
+
+def forget(record: Record) -> None:
+    """Drop what is kept for this record (a test, or a change that must show at once)."""
+    with _lock:
+        _kept.pop(record, None)
+
+
+def _ask(dlv: Dlv, generation: int, bad: list[dict[str, Any]], recovered: list[dict[str, Any]]) -> Standing:
+    def below(ids: Iterable[UUID]) -> set[UUID]:
+        ids = list(ids)
+        return set(reach.below(dlv.graph, generation, ids)) if ids else set()
+
+    def above(node: UUID, among: Iterable[UUID]) -> set[UUID]:
+        return {n for n, _ in reach.ancestors_among(dlv.graph, generation, node, list(among))} - {node}
+
+    try:
+        roots, symptoms = split(bad, below, above)
+        # what lies below any bad node lies below its root
+        under = below(roots)
+        at_risk = _at_risk(dlv, under, recovered, below)
+    except GraphAway as e:
+        _away.setdefault(dlv.record, datetime.now(UTC))
+        return Standing(None, None, None, e.message)
+    _away.pop(dlv.record, None)
+    return Standing(frozenset(roots), frozenset(symptoms), frozenset(at_risk))
+
+
+def split(
+    bad: list[dict[str, Any]],
+    below: Callable[[Iterable[UUID]], set[UUID]],
+    above: Callable[[UUID, Iterable[UUID]], set[UUID]],
+) -> tuple[set[UUID], set[UUID]]:
+    """(roots, symptoms) of failed and late rows, which come the earliest first.
+
+    A DAG or application that failed with one of its own tasks is that task's symptom. In a cycle the earliest is the
+    root, and all others in it are symptoms.
+    """
+    order = [r["id"] for r in bad]
+    ids = set(order)
+    parents = {r["parent_id"] for r in bad if r["parent_id"] in ids}
+    roots = ids - below(order)
+    rest = ids - roots
+    rest -= below(roots)
+    while rest:  # only what is in or below a cycle that nothing bad leads into
+        candidates = rest
+        while True:
+            first = next(i for i in order if i in candidates)
+            up = (above(first, candidates) & candidates) | {first}
+            ring = (below([first]) & up) | {first}
+            if ring == up:
+                break
+            candidates = up - ring
+        roots.add(first)
+        rest -= ring | below([first])
+    roots -= parents
+    return roots, ids - roots
+
+
+def _at_risk(
+    dlv: Dlv, under: set[UUID], recovered: list[dict[str, Any]], below: Callable[[Iterable[UUID]], set[UUID]]
+) -> set[UUID]:
+    """What is below an open root, and what is below one that recovered and was not made anew since."""
+    with dlv.record.tx() as conn:
+        found = {r["id"] for r in record_of.shown(conn, list(under))}
+        if not recovered:
+            return found
+        rest = below(r["id"] for r in recovered) - under
+        newest = recovered[0]["recovered_at"]
+        made = {
+            r["id"]: r["made_at"]
+            for r in record_of.shown(conn, list(rest))
+            if r["made_at"] is not None and r["made_at"] < newest
+        }
+    for r in recovered[:_ASKED]:
+        stale = {n for n, at in made.items() if at < r["recovered_at"]}
+        if not stale:
+            break
+        hit = stale & below([r["id"]])
+        found |= hit
+        for n in hit:
+            del made[n]
+    if len(recovered) > _ASKED:
+        found |= {n for n, at in made.items() if at < recovered[_ASKED]["recovered_at"]}
+    return found
+
+
+def graph_away(dlv: Dlv) -> dict[str, Any] | None:
+    """None while the graph answers, else {since, reason}."""
+    now = standing(dlv)
+    if now.reason is None:
+        return None
+    with dlv.record.tx() as conn:
+        since = record_of.graph_state(conn)["away_since"]
+    return {"since": iso(since or _away.get(dlv.record)), "reason": now.reason}
+
+
+def counts(dlv: Dlv) -> dict[str, Any]:
+    """{failed, late, warn, ok, unknown, total, running, roots, symptoms, at_risk, reason, parts}.
+
+    roots, symptoms and at_risk are None while the graph is away, and ``reason`` says why. ``parts`` says of graph and
+    ingest whether they are up, since when not, and how much they have still to do.
+    """
+    now = standing(dlv)
+    with dlv.record.tx() as conn:
+        out = record_of.counts(conn)
+        state = record_of.graph_state(conn)
+        queue = record_of.queue(conn)
+    for name in ("roots", "symptoms", "at_risk"):
+        ids = getattr(now, name)
+        out[name] = None if ids is None else len(ids)
+    out["reason"] = now.reason
+    away = now.reason is not None
+    out["parts"] = {
+        "record": {"ok": True, "since": None},
+        "graph": {
+            "ok": not away,
+            "since": iso(state["away_since"] or _away.get(dlv.record)) if away else None,
+            "reason": now.reason,
+            "projected_at": iso(state["projected_at"]),
+            "waiting": state["waiting"],
+            "oldest": iso(state["oldest"]),
+            "rebuild": state["rebuild"],
+        },
+        "ingest": {
+            "ok": queue["set_aside"] == 0,
+            "since": None,
+            "waiting": queue["waiting"],
+            "set_aside": queue["set_aside"],
+            "oldest": iso(queue["oldest"]),
+        },
+    }
+    return out
+
+
+def iso(at: datetime | None) -> str | None:
+    """ISO 8601 in UTC with Z, as everywhere in the API."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None

@@ -1,0 +1,218 @@
+"""Nodes as people read and edit them. Rows are built by `store.materialise`; here is what asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from store.record import Conn
+
+#: who may set a field, strongest first
+SOURCES = ("manual", "file", "pattern", "event")
+
+#: on the map: neither retired nor dropped, and no stand-in
+ON_MAP = "n.retired_at is null and n.dropped_at is null and not n.standin"
+
+#: what lists can be sorted by: column and whether nulls are possible
+SORTS = {
+    "name": "n.name",
+    "namespace": "n.namespace",
+    "kind": "n.kind",
+    "system": "n.system",
+    "environment": "n.environment",
+    "owner": "lower(n.owner_name)",
+    "criticality": "coalesce(n.criticality, 9)::int",
+    "health": "array_position(array['failed','late','warn','unknown','ok'], n.health)::int",
+    "last_seen": "n.last_seen",
+}
+
+_WHOLE = """
+select n.*, w.ord, coalesce(a.aliases, '[]') as aliases, a.unresolved, p.name as parent_name,
+       coalesce(f.sources, '{}') as sources
+  from unnest(%(ids)s::uuid[]) with ordinality as w(id, ord)
+  join node n on n.id = w.id
+  left join node p on p.id = n.parent_id
+  left join lateral (
+    select jsonb_agg(jsonb_build_object('id', a.id, 'environment', a.environment, 'namespace', a.namespace,
+                                        'name', a.name) order by a.id) as aliases,
+           string_agg(a.unresolved, '; ' order by a.id) as unresolved
+      from alias a where a.node_id = n.id) a on true
+  left join lateral (
+    select jsonb_object_agg(s.field, s.source) as sources
+      from (select distinct on (af.field) af.field, af.source
+              from alias a join alias_field af on af.alias_id = a.id
+             where a.node_id = n.id
+             order by af.field, array_position(array['manual','file','pattern','event'], af.source)) s) f on true
+ order by w.ord"""
+
+
+def many(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
+    """Whole rows of these nodes in this order, in one query; ids that are no node are left out."""
+    return conn.execute(_WHOLE, {"ids": list(ids)}).fetchall()
+
+
+def resolve(conn: Conn, id_: UUID) -> UUID | None:
+    """The node that an id leads to: its own, or that of any alias in it."""
+    row = conn.execute(
+        """select coalesce((select node_id from alias where id = %(id)s),
+                           (select id from node where id = %(id)s)) as id""",
+        {"id": id_},
+    ).fetchone()
+    return row["id"] if row else None
+
+
+def get(conn: Conn, id_: UUID) -> dict[str, Any] | None:
+    """The whole row of the node that an id leads to, retired ones too; None where there is none."""
+    node = resolve(conn, id_)
+    rows = many(conn, [node]) if node else []
+    return rows[0] if rows else None
+
+
+def like(text: str) -> str:
+    """Text with the wildcards of LIKE taken as themselves."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def where(filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """SQL condition over ``node n`` and its parameters. Several values of one filter mean any of them.
+
+    Keys: q, type, kind, system, environment, namespace, name (as sent, by any alias), owner and team (id or name,
+    'none' for nobody's), tag, health, criticality, parent_id, ids, retired ('with' shows retired ones too, 'only'
+    nothing else).
+    """
+    cond: list[str] = ["not n.standin"]
+    args: dict[str, Any] = {}
+    retired = filters.get("retired")
+    if retired == "only":
+        cond.append("n.retired_at is not null")
+    elif retired != "with":
+        cond.append("n.retired_at is null")
+    for key in ("type", "kind", "system", "environment", "health"):
+        if filters.get(key):
+            cond.append(f"n.{key} = any(%({key})s)")
+            args[key] = _list(filters[key])
+    if filters.get("criticality"):
+        cond.append("n.criticality = any(%(criticality)s)")
+        args["criticality"] = [int(v) for v in _list(filters["criticality"])]
+    if filters.get("tag"):
+        cond.append("n.tags && %(tag)s")
+        args["tag"] = _list(filters["tag"])
+    for key in ("owner", "team"):
+        if filters.get(key):
+            cond.append(
+                f"""(n.owner_id in (select id from team where id::text = any(%({key})s) or lower(name) = any(%({key})s))
+                     or lower(n.owner_name) = any(%({key})s)
+                     or ('none' = any(%({key})s) and n.owner_name = ''))"""
+            )
+            args[key] = [str(v).lower() for v in _list(filters[key])]
+    if filters.get("namespace") or filters.get("name"):
+        both = [k for k in ("namespace", "name") if filters.get(k)]
+        match = " and ".join(f"{{t}}.{k} = any(%({k})s)" for k in both)
+        cond.append(
+            f"""n.id in (select a.node_id from alias a where {match.format(t="a")}
+                         union select a.node_id from alias_sent s join alias a on a.id = s.alias_id
+                                where {match.format(t="s")})"""
+        )
+        for k in both:
+            args[k] = _list(filters[k])
+    if filters.get("parent_id"):
+        cond.append("n.parent_id = any(%(parent_id)s::uuid[])")
+        args["parent_id"] = _list(filters["parent_id"])
+    if filters.get("ids") is not None:
+        cond.append("n.id = any(%(ids)s::uuid[])")
+        args["ids"] = list(filters["ids"])
+    for i, word in enumerate(str(filters.get("q") or "").lower().split()[:8]):
+        cond.append(f"n.search like %(q{i})s")
+        args[f"q{i}"] = f"%{like(word)}%"
+    return " and ".join(cond), args
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+
+
+def page(
+    conn: Conn,
+    filters: Mapping[str, Any],
+    limit: int,
+    *,
+    sort: str = "name",
+    descending: bool = False,
+    after: tuple[Any, UUID] | None = None,
+    offset: int = 0,
+) -> list[dict[str, Any]]:
+    """Ids (and ``key``, what they are sorted by) of one page. ``after`` is (key, id) of the last row before it."""
+    cond, args = where(filters)
+    expr = SORTS[sort]
+    order, than = ("desc", "<") if descending else ("asc", ">")
+    if after:
+        kind = (
+            "timestamptz" if sort == "last_seen" else "int" if sort in ("criticality", "health") else "text"
+        )
+        cond += f" and ({expr}, n.id) {than} (%(after_key)s::{kind}, %(after_id)s::uuid)"
+        args |= {"after_key": after[0], "after_id": after[1]}
+    return conn.execute(
+        f"""select n.id, {expr} as key from node n where {cond}
+             order by {expr} {order}, n.id {order} limit %(limit)s offset %(offset)s""",
+        args | {"limit": limit, "offset": offset},
+    ).fetchall()
+
+
+def count(conn: Conn, filters: Mapping[str, Any]) -> int:
+    cond, args = where(filters)
+    row = conn.execute(f"select count(*) as n from node n where {cond}", args).fetchone()
+    return int(row["n"]) if row else 0
+
+
+#: how many rows of one kind of match are ranked; more than anybody reads, few enough to rank while one types
+_RANKED = 1500
+
+_HIT = """select n.id, n.name, n.criticality, n.last_seen from node n
+           where n.retired_at is null and not n.standin and """
+
+_SEARCH = """
+with hit as (
+  ({exact}) union ({prefix}) {more}
+)
+select id,
+       case when lower(name) = %(q)s or lower(regexp_replace(name, '^.*[./]', '')) = %(q)s then 0
+            when starts_with(lower(name), %(q)s)
+              or starts_with(lower(regexp_replace(name, '^.*[./]', '')), %(q)s) then 1
+            else 2 end as match
+  from hit
+ order by match, criticality nulls last, last_seen desc, id
+ limit %(limit)s"""
+
+
+def search(conn: Conn, q: str, limit: int) -> list[UUID]:
+    """Ids that match what is being typed, best first: a whole name before its beginning before any part of name,
+    namespace, owner or tag; among equals the more critical, then the one seen last. Several words must all match.
+
+    One or two characters match beginnings of names and whole tags, from three on any part.
+    """
+    text = " ".join(q.lower().split())[:200]
+    if not text:
+        return []
+    args: dict[str, Any] = {
+        "q": text,
+        "prefix": like(text) + "%",
+        "tag": [text],
+        "limit": limit,
+        "cap": _RANKED,
+    }
+    more = f"union ({_HIT} n.tags @> %(tag)s limit %(cap)s)"
+    words = [w for w in text.split() if len(w) >= 3][:6]
+    if words:
+        parts = " and ".join(f"n.search like %(w{i})s" for i in range(len(words)))
+        args |= {f"w{i}": f"%{like(w)}%" for i, w in enumerate(words)}
+        short = [w for w in text.split() if len(w) < 3][:6]
+        parts += "".join(f" and n.search like %(s{i})s" for i in range(len(short)))
+        args |= {f"s{i}": f"%{like(w)}%" for i, w in enumerate(short)}
+        more += f" union ({_HIT} {parts} limit %(cap)s)"
+    query = _SEARCH.format(
+        exact=f"{_HIT} lower(n.name) = %(q)s limit %(cap)s",
+        prefix=f"{_HIT} lower(n.name) like %(prefix)s limit %(cap)s",
+        more=more,
+    )
+    return [r["id"] for r in conn.execute(query, args)]
