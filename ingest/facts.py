@@ -206,7 +206,8 @@ def join_runs(a: RunFact, b: RunFact) -> RunFact:
         (b.parent_job, b.parent_run_id or "") if b.parent_job else None,
     )
     error = _most(
-        (a.error, a.error_detail or "") if a.error else None, (b.error, b.error_detail or "") if b.error else None
+        (a.error, a.error_detail or "") if a.error else None,
+        (b.error, b.error_detail or "") if b.error else None,
     )
     return replace(
         a,

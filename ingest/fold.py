@@ -47,7 +47,9 @@ def fold_pending(record: Record, *, limit: int = BATCH, now: datetime | None = N
     except Exception:
         if not rows:
             raise
-        log.warning("a batch of %s events could not be folded; folding them one by one", len(rows), exc_info=True)
+        log.warning(
+            "a batch of %s events could not be folded; folding them one by one", len(rows), exc_info=True
+        )
     return _one_by_one(record, [r["id"] for r in rows], now)
 
 

@@ -55,7 +55,9 @@ def nodes_of(conn: Conn, aliases: Iterable[UUID]) -> dict[UUID, UUID]:
     return {r["id"]: r["node_id"] for r in rows}
 
 
-def join_aliases(seen: Iterable[AliasSeen]) -> dict[UUID, tuple[AliasSeen, datetime, datetime, datetime | None]]:
+def join_aliases(
+    seen: Iterable[AliasSeen],
+) -> dict[UUID, tuple[AliasSeen, datetime, datetime, datetime | None]]:
     """One row an alias: the surest kind, the newest parent, first and last time."""
     out: dict[UUID, tuple[AliasSeen, datetime, datetime, datetime | None]] = {}
     for a in seen:
@@ -64,14 +66,25 @@ def join_aliases(seen: Iterable[AliasSeen]) -> dict[UUID, tuple[AliasSeen, datet
             out[a.id] = (a, a.at, a.at, parent_at)
             continue
         b, first, last, at = out[a.id]
-        kind, rank = max((b.kind, b.kind_rank), (a.kind, a.kind_rank), key=lambda k: (k[1], k[0]))
+        surest = max(a, b, key=_sureness)
         parent = b.parent
         if parent_at and (at is None or (parent_at, str(a.parent)) > (at, str(b.parent))):
             parent, at = a.parent, parent_at
         unresolved = max((x for x in (a.unresolved, b.unresolved) if x), default=None)
-        joined = replace(b, kind=kind, kind_rank=rank, parent=parent, unresolved=unresolved)
+        joined = replace(
+            b,
+            kind=surest.kind,
+            kind_rank=surest.kind_rank,
+            system=surest.system,
+            parent=parent,
+            unresolved=unresolved,
+        )
         out[a.id] = (joined, min(first, a.at), max(last, a.at), at)
     return out
+
+
+def _sureness(a: AliasSeen) -> tuple[int, str, str]:
+    return (a.kind_rank, a.kind, a.system)
 
 
 def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
@@ -90,8 +103,10 @@ def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
              as x(id, environment, namespace, name, type, kind, kind_rank, system, parent_id, parent_at, unresolved,
                   first_seen, last_seen)
         on conflict (id) do update set
-            kind = case when (excluded.kind_rank, excluded.kind) > (alias.kind_rank, alias.kind)
-                        then excluded.kind else alias.kind end,
+            kind = case when (excluded.kind_rank, excluded.kind, excluded.system)
+                             > (alias.kind_rank, alias.kind, alias.system) then excluded.kind else alias.kind end,
+            system = case when (excluded.kind_rank, excluded.kind, excluded.system)
+                               > (alias.kind_rank, alias.kind, alias.system) then excluded.system else alias.system end,
             kind_rank = greatest(alias.kind_rank, excluded.kind_rank),
             parent_id = case when excluded.parent_at is not null and
                                   (alias.parent_at is null or
@@ -129,7 +144,12 @@ def _sent(conn: Conn, facts: Facts) -> None:
             select * from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::uuid[])
             on conflict do nothing
             """,
-            tuple(map(list, zip(*[(s.namespace, s.name, s.type, s.producer, s.alias) for s in rows], strict=True))),
+            tuple(
+                map(
+                    list,
+                    zip(*[(s.namespace, s.name, s.type, s.producer, s.alias) for s in rows], strict=True),
+                )
+            ),
         )
 
 
@@ -197,12 +217,15 @@ def _runs(conn: Conn, facts: Facts, touched: Touched, today: datetime) -> None:
     day = today.date()
     partitions.ensure(conn, day)
     conn.execute(
-        "insert into run_key (key, day) select k, %s from unnest(%s::uuid[]) k on conflict do nothing", (day, keys)
+        "insert into run_key (key, day) select k, %s from unnest(%s::uuid[]) k on conflict do nothing",
+        (day, keys),
     )
     # the lock is on run_key: a run that two workers see for the first time has no row of its own yet
     days = {
         r["key"]: r["day"]
-        for r in conn.execute("select key, day from run_key where key = any(%s) order by key for update", (keys,))
+        for r in conn.execute(
+            "select key, day from run_key where key = any(%s) order by key for update", (keys,)
+        )
     }
     known = {
         r["key"]: _run_of(r)
@@ -224,7 +247,8 @@ def _runs(conn: Conn, facts: Facts, touched: Touched, today: datetime) -> None:
     marks = ", ".join(["%s"] * (len(_RUN_COLUMNS) + 2))
     with conn.cursor() as cur:
         cur.executemany(
-            f"insert into run (day, key, {names}) values ({marks}) on conflict (day, key) do update set {sets}", out
+            f"insert into run (day, key, {names}) values ({marks}) on conflict (day, key) do update set {sets}",
+            out,
         )
 
 
@@ -302,14 +326,18 @@ def _edges(conn: Conn, facts: Facts, touched: Touched) -> None:
             [v[1] for _, v in order],
         ),
     )
-    touched.edges |= intervals.recompute(conn, touched.edges | set(ends), {k: (v[0], v[1]) for k, v in seen.items()})
+    touched.edges |= intervals.recompute(
+        conn, touched.edges | set(ends), {k: (v[0], v[1]) for k, v in seen.items()}
+    )
 
 
 def _columns(conn: Conn, facts: Facts) -> None:
     joined: dict[tuple[Any, ...], tuple[str, bool, float, datetime, datetime]] = {}
     for c in facts.columns:
         key = (c.job, c.source, c.source_column, c.target, c.target_column, c.provenance)
-        how, masking, sure, first, last = joined.get(key, (c.transformation, c.masking, c.confidence, c.at, c.at))
+        how, masking, sure, first, last = joined.get(
+            key, (c.transformation, c.masking, c.confidence, c.at, c.at)
+        )
         joined[key] = (
             max(how, c.transformation), masking or c.masking, max(sure, c.confidence), min(first, c.at), max(last, c.at)
         )  # fmt: skip
