@@ -181,6 +181,7 @@ def _job_alias(facts: Facts, event: Event, source: Source, job: naming.NamedJob,
     )  # fmt: skip
     facts.sent.add(Sent(clean(event.job.namespace), clean(event.job.name), "job", source.id, alias))
     for namespace, name in job.same_as:
+        # the node is shown by its canonical name: the others rank below it
         other = ids.alias_id(job.environment, namespace, name, "job")
         if other != alias:
             facts.aliases.append(
@@ -191,7 +192,7 @@ def _job_alias(facts: Facts, event: Event, source: Source, job: naming.NamedJob,
                     name,
                     "job",
                     job.kind,
-                    job.kind_rank,
+                    -1,
                     job.system,
                     event.at,
                     parent,

@@ -39,6 +39,7 @@ def write(conn: Conn, facts: Facts, today: datetime) -> Touched:
     _drops(conn, facts, touched)
     _runs(conn, facts, touched, today)
     _edges(conn, facts, touched)
+    intervals.recompute(conn, touched.edges)
     _columns(conn, facts)
     _schemas(conn, facts)
     _facets(conn, facts)
@@ -326,9 +327,7 @@ def _edges(conn: Conn, facts: Facts, touched: Touched) -> None:
             [v[1] for _, v in order],
         ),
     )
-    touched.edges |= intervals.recompute(
-        conn, touched.edges | set(ends), {k: (v[0], v[1]) for k, v in seen.items()}
-    )
+    touched.edges |= set(ends)
 
 
 def _columns(conn: Conn, facts: Facts) -> None:

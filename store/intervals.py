@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from store import dirty
@@ -35,7 +34,7 @@ def life(sightings: Iterable[datetime], ends: Iterable[datetime]) -> list[Interv
     return out
 
 
-def recompute(conn: Conn, edge_ids: set[UUID], _seen: Any = None) -> set[UUID]:
+def recompute(conn: Conn, edge_ids: set[UUID]) -> set[UUID]:
     """Rewrite the intervals of these edges, mark in the graph those that began or ceased to hold, and return them."""
     if not edge_ids:
         return set()

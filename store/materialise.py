@@ -23,6 +23,9 @@ _COLUMNS = (
     "sla_minutes tags criticality description first_seen last_seen dropped_at"
 ).split()
 
+#: systems whose names are paths: a table is shown by its name and not by where it lies
+PATH_SYSTEMS = {"file", "s3", "gs", "hdfs", "abfss", "wasbs", "adl", "dbfs", "oss", "cos", "sftp"}
+
 #: what the graph knows of a node; a change of anything else is none of its business
 _IN_GRAPH = ("type", "kind", "system", "environment", "owner_id", "tags", "criticality", "standin")
 
@@ -53,7 +56,9 @@ def refresh(conn: Conn, node_ids: Iterable[UUID]) -> None:
             f"select id, {', '.join(_COLUMNS)} from node where id = any(%s) order by id for update", (wanted,)
         )
     }
-    changed = {n for n, row in rows.items() if n not in before or any(before[n][c] != row[c] for c in _COLUMNS)}
+    changed = {
+        n for n, row in rows.items() if n not in before or any(before[n][c] != row[c] for c in _COLUMNS)
+    }
     if changed:
         _write(conn, {n: rows[n] for n in sorted(changed)})
     gone = [n for n in wanted if n not in rows and n in before]
@@ -113,7 +118,7 @@ def _shown(aliases: list[dict[str, Any]]) -> dict[str, Any]:
     return max(
         aliases,
         key=lambda a: (
-            a["unresolved"] is None, a["kind"] != "file", a["kind_rank"], a["last_seen"], str(a["id"]),
+            a["unresolved"] is None, a["system"] not in PATH_SYSTEMS, a["kind_rank"], a["last_seen"], str(a["id"]),
         ),
     )  # fmt: skip
 
