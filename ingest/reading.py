@@ -25,7 +25,9 @@ def _rules(rows: tuple[Row, ...]) -> Rules:
         return [(pattern, value) for k, pattern, value, _ in rows if k == kind]
 
     return Rules.default().plus(
-        host_aliases={(producer, pattern): value for k, pattern, value, producer in rows if k == "host_alias"},
+        host_aliases={
+            (producer, pattern): value for k, pattern, value, producer in rows if k == "host_alias"
+        },
         default_schemas=pairs("default_schema"),
         ignore=[pattern for pattern, _ in pairs("ignore")],
         environments=pairs("environment"),
