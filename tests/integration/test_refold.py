@@ -1,0 +1,55 @@
+"""After a rule changed, what is known moves to the names that the rule now reads."""
+
+from __future__ import annotations
+
+from ingest.refold import refold
+from said import dataset, edges, event, node, nodes, say
+from store.record import Record
+
+PG = "postgres://db.example:5432"
+
+
+def rule(record: Record, kind: str, pattern: str, value: str = "") -> None:
+    with record.tx() as conn:
+        conn.execute("insert into naming_rule (kind, pattern, value) values (%s, %s, %s)", (kind, pattern, value))
+
+
+def test_a_host_alias_brings_two_nodes_together_with_all_that_hangs_on_them(record: Record) -> None:
+    schema = {"fields": [{"name": "id", "type": "int"}]}
+    say(record, event("load", [], [dataset("postgres://10.0.0.7:5432", "d.s.t", schema=schema)], minute=0))
+    say(record, event("read", [dataset(PG, "d.s.t")], minute=5))
+    assert len(record.all("select id from node where type = 'dataset'")) == 2
+    old = record.one("select id from alias where namespace like '%%10.0.0.7%%'")
+    assert old
+    with record.tx() as conn:
+        conn.execute(
+            "insert into alias_field (alias_id, field, source, value, set_by, set_at) "
+            "values (%s, 'criticality', 'manual', '1', 'ann', now())",
+            (old["id"],),
+        )
+    rule(record, "host_alias", "10.0.0.7:5432", "db.example:5432")
+    done = refold(record)
+    assert (done.moved, done.removed) == (1, 0)
+    table = node(record, "d.s.t")
+    assert (table["namespace"], table["criticality"]) == (PG, 1)
+    assert edges(record) == {("load", "d.s.t"), ("d.s.t", "read")}
+    assert record.one("select 1 from schema_version where alias_id = %s", (table["id"],))
+    assert refold(record).moved == 0, "a second time there is nothing to move"
+
+
+def test_an_ignore_rule_takes_its_names_off_the_map(record: Record) -> None:
+    say(record, event("a", [dataset(PG, "d.scratch.x"), dataset(PG, "d.s.t")], [dataset(PG, "d.s.u")]))
+    rule(record, "ignore", r"/d\.scratch\.")
+    assert refold(record).removed == 1
+    assert nodes(record, "dataset") == {"d.s.t", "d.s.u"}
+    assert edges(record) == {("d.s.t", "a"), ("a", "d.s.u")}
+
+
+def test_an_environment_rule_moves_jobs_with_their_runs(record: Record) -> None:
+    say(record, event("a", [], [dataset(PG, "d.s.t")], state="FAIL", namespace="airflow-staging", run="r1"))
+    rule(record, "environment", "staging", "staging")
+    refold(record)
+    job = node(record, "a")
+    assert (job["environment"], job["health"]) == ("staging", "failed")
+    assert record.all("select job_alias from run") == [{"job_alias": job["id"]}]
+    assert edges(record) == {("a", "d.s.t")}
