@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,7 +11,11 @@ from answers import cursor as cursors
 from answers import status
 from answers.status import Standing, iso
 from errors import Invalid, NotFound
+from store import annotations as annotation_store
+from store import drawer as drawer_of
+from store import edges as edge_store
 from store import nodes as store
+from store import runs as run_store
 
 if TYPE_CHECKING:
     from answers.context import Dlv
@@ -157,3 +162,103 @@ def search(dlv: Dlv, q: str, limit: int = 12) -> list[dict[str, Any]]:
     with dlv.record.tx() as conn:
         ids = store.search(conn, q, max(1, min(limit, 100)))
     return many(dlv, ids)
+
+
+RUNS_SHOWN = 14
+
+
+def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
+    """All about one node: {node, parent, children, names, evidence, schema, schema_versions, runs, edges, annotations,
+    warnings, assertions, sql, upstream, downstream}.
+
+    ``names`` are its aliases with the names as sent; ``evidence`` says why they are one, ``runs`` are the last 14
+    (of a dataset: of the jobs that write it), ``upstream`` and ``downstream`` count direct neighbours, ``edges`` say
+    what proves them and until when they held.
+    """
+    node = get(dlv, id_)
+    me = UUID(node["id"])
+    with dlv.record.tx() as conn:
+        versions = drawer_of.schemas(conn, me)
+        edges = edge_store.of_node(conn, me)
+        facets = drawer_of.facets(conn, me, ["sql", "documentation", "sourceCodeLocation", "jobType"])
+        degrees = edge_store.degrees(conn, [me], None)
+        said = {
+            "names": drawer_of.names(conn, me),
+            "evidence": drawer_of.evidence(conn, me),
+            "runs": [run_shape(r) for r in run_store.last(conn, me, RUNS_SHOWN)],
+            "annotations": annotation_store.of_node(conn, me),
+            "warnings": drawer_of.warnings(conn, me),
+            "assertions": drawer_of.assertions(conn, me),
+            "children": drawer_of.children(conn, me),
+        }
+    parent = node["parent_id"]
+    out = {k: [plain(r) for r in rows] for k, rows in said.items()}
+    return out | {
+        "node": node,
+        "parent": {"id": parent, "name": node["parent_name"]} if parent else None,
+        "schema": versions[0]["fields"] if versions else [],
+        "schema_versions": [plain(v) for v in versions],
+        "edges": [plain(e) | {"direction": "downstream" if e["source"] == me else "upstream"} for e in edges],
+        "sql": (facets.get("sql") or {}).get("query"),
+        "documentation": (facets.get("documentation") or {}).get("description"),
+        "source_url": (facets.get("sourceCodeLocation") or {}).get("url"),
+        "upstream": degrees.get((me, "upstream"), 0),
+        "downstream": degrees.get((me, "downstream"), 0),
+    }
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON takes it: ids as text, times in ISO 8601 with Z."""
+    out: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, UUID):
+            value = str(value)
+        elif isinstance(value, datetime):
+            value = iso(value)
+        elif isinstance(value, list):
+            value = [str(v) if isinstance(v, UUID) else v for v in value]
+        out[key] = value
+    return out
+
+
+def run_shape(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as the API shows it; ``duration`` in seconds where it started and ended."""
+    start, end = row["started_at"], row["ended_at"]
+    lasted = (end - start).total_seconds() if start and end and end >= start else None
+    return plain({k: v for k, v in row.items() if k != "key"}) | {"key": str(row["key"]), "duration": lasted}
+
+
+def runs(dlv: Dlv, id_: str | UUID, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+    """{items, next}: runs of a job, or of the jobs that write a dataset, newest due first."""
+    me = resolve(dlv, id_)
+    limit = max(1, min(limit, MAX_PAGE))
+    before = None
+    if cursor:
+        at, key = cursors.decode(cursor, 2)
+        before = (time_of(at, "cursor"), uuid_of(key, "cursor"))
+    with dlv.record.tx() as conn:
+        rows = run_store.last(conn, me, limit + 1, before)
+    items = [run_shape(r) for r in rows[:limit]]
+    more = len(rows) > limit
+    return {"items": items, "next": cursors.encode([items[-1]["due_at"], items[-1]["key"]]) if more else None}
+
+
+def schema(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
+    """{fields, versions}: the current fields of a dataset and every version seen, the current first."""
+    me = resolve(dlv, id_)
+    with dlv.record.tx() as conn:
+        versions = [plain(v) for v in drawer_of.schemas(conn, me, MAX_PAGE)]
+    return {"fields": versions[0]["fields"] if versions else [], "versions": versions}
+
+
+def time_of(text: object, field: str) -> datetime:
+    """A time from outside: ISO 8601; without a zone it is UTC."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise Invalid(
+            f"{field} {str(text)[:60]!r} is not a time",
+            field=field,
+            hint="ISO 8601, e.g. 2026-11-01T06:00:00Z",
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
