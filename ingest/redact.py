@@ -58,6 +58,9 @@ _BEFORE_VALUE = {
     TokenType.RLIKE,
 }
 _ORDINALS = {TokenType.GROUP_BY, TokenType.ORDER_BY}
+_BETWEEN_ORDINALS = {TokenType.COMMA, TokenType.NUMBER, TokenType.ASC, TokenType.DESC, TokenType.PLACEHOLDER}
+_GLUE = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.DOT, TokenType.DASH}
+_MAYBE_DATA = {*_LITERALS, TokenType.NUMBER, TokenType.IDENTIFIER}
 _SQL_HAS_DATA = re.compile(r"['\"$#]|--|/\*|\d|://")
 _SCALE = re.compile(r"^\s*\(\s*\d+\s*(?:,\s*\d+\s*)?\)")
 _TYPE_WORDS = re.compile(
@@ -81,6 +84,9 @@ def _cached_sql(query: str, dialect: str | None) -> str:
     return _redact_sql(query, dialect)
 
 
+_AGAIN = ("'", "$", "#", "--", "/*")
+
+
 def _redact_sql(query: str, dialect: str | None) -> str:
     known = dialect_of(dialect)
     if known is None and re.search(r"\$\w*\$", query):
@@ -89,7 +95,7 @@ def _redact_sql(query: str, dialect: str | None) -> str:
     for _ in range(4):  # until nothing changes: a tokenizer may read its own result differently
         before = done
         done = _credentials(_by_tokens(before, known))
-        if done == before:
+        if done == before or not ((known is None and '"' in done) or any(mark in done for mark in _AGAIN)):
             return done
     return _credentials(_by_quotes(done))
 
@@ -103,38 +109,35 @@ def _by_tokens(query: str, dialect: str | None) -> str:
         tokens = Dialect.get_or_raise(dialect).tokenize(query)
     except (SqlglotError, ValueError, IndexError, TypeError, RecursionError):
         return _by_quotes(query)
+    has_comments = "--" in query or "/*" in query or "#" in query or "//" in query
     out: list[str] = []
-    at = 0
-    ordinals = False
+    at = 0  # up to here the query is in ``out``
+    last = 0  # end of the token before
     for i, token in enumerate(tokens):
-        start, end = token.start, token.end + 1
+        kind = token.token_type
+        if has_comments:
+            gap = query[last : token.start]
+            if gap and not gap.isspace():
+                out.append(query[at:last] + " ")
+                at = token.start
+            last = token.end + 1
+        if kind not in _MAYBE_DATA or not _is_data(query, tokens, i, dialect):
+            continue
+        start = token.start
+        if kind in _LITERALS and i and tokens[i - 1].token_type in _TYPED and tokens[i - 1].start >= at:
+            start = tokens[i - 1].start
         if start < at:
             return _by_quotes(query)
-        gap = query[at:start]
-        out.append(gap if not gap or gap.isspace() else " ")
-        before = tokens[i - 1] if i else None
-        ordinals = token.token_type in _ORDINALS or (
-            ordinals
-            and token.token_type
-            in (TokenType.COMMA, TokenType.NUMBER, TokenType.ASC, TokenType.DESC, TokenType.PLACEHOLDER)
-        )
-        if _is_data(query, token, before, tokens[i + 1] if i + 1 < len(tokens) else None, dialect, ordinals):
-            if token.token_type in _LITERALS and before is not None and before.token_type in _TYPED:
-                _take_back(out, query[before.start : before.end + 1])
-            _put_mark(out, query[end : end + 1])
-        else:
-            out.append(query[start:end])
-        at = end
-    return "".join(out) + ("" if query[at:].strip() else query[at:])
-
-
-def _take_back(out: list[str], word: str) -> None:
-    if len(out) >= 2 and out[-2] == word:
-        del out[-2:]
+        out.append(query[at:start])
+        at = token.end + 1
+        _put_mark(out, query[at : at + 1])
+    if not has_comments or not tokens:
+        return "".join(out) + (query[at:] if tokens else "")
+    return "".join(out) + query[at:last] + ("" if query[last:].strip() else query[last:])
 
 
 def _put_mark(out: list[str], follows: str) -> None:
-    last = out[-1][-1:] if out and out[-1] else (out[-2][-1:] if len(out) > 1 and out[-2] else "")
+    last = next((piece[-1] for piece in reversed(out[-4:]) if piece), "")
     if last and last not in " \t\n\r(,=<>[":
         out.append(" ")
     out.append(GONE)
@@ -142,54 +145,58 @@ def _put_mark(out: list[str], follows: str) -> None:
         out.append(" ")
 
 
-def _is_data(
-    query: str, token: Token, before: Token | None, after: Token | None, dialect: str | None, ordinals: bool
-) -> bool:
-    kind = token.token_type
-    if kind in _LITERALS:
+def _is_data(query: str, tokens: list[Token], i: int, dialect: str | None) -> bool:
+    token = tokens[i]
+    if token.token_type in _LITERALS:
         return True
-    if kind == TokenType.NUMBER:
-        return not _is_plain_number(query, token, before, after, ordinals)
-    if kind == TokenType.IDENTIFIER and query[token.start] == '"':
-        text = query[token.start + 1 : token.end]
-        if "@" in text:
-            return True
-        if dialect is None:
-            compared = before is not None and before.token_type in _BEFORE_VALUE
-            dotted = query[token.end + 1 : token.end + 2] == "."
-            return (compared and not dotted) or not _WORD.match(text)
+    if token.token_type == TokenType.NUMBER:
+        return not _is_plain_number(query, tokens, i)
+    if query[token.start] != '"':
+        return False
+    text = query[token.start + 1 : token.end]
+    if "@" in text:
+        return True
+    if dialect is None:
+        compared = i > 0 and tokens[i - 1].token_type in _BEFORE_VALUE
+        dotted = query[token.end + 1 : token.end + 2] == "."
+        return (compared and not dotted) or not _WORD.match(text)
     return False
 
 
-def _is_plain_number(
-    query: str, token: Token, before: Token | None, after: Token | None, ordinals: bool
-) -> bool:
+def _is_plain_number(query: str, tokens: list[Token], i: int) -> bool:
     """Numbers that are no data: a type's length, a column's ordinal, a parameter's, a part of a name."""
+    token = tokens[i]
     start, end = token.start, token.end + 1
-    if ordinals and end - start <= 2:
+    if end - start <= 2 and _is_ordinal(tokens, i):
         return True
     left = query[start - 1 : start]
     if left and left in "$:@":
         return True
-    glued = (
-        before is not None
-        and before.end + 1 == start
-        and before.token_type
-        in (
-            TokenType.VAR,
-            TokenType.IDENTIFIER,
-            TokenType.DOT,
-            TokenType.DASH,
-        )
-    )
-    if glued and after is not None and after.start == end and after.token_type == TokenType.VAR:
-        return True
+    if i and i + 1 < len(tokens):
+        before, after = tokens[i - 1], tokens[i + 1]
+        if (
+            before.end + 1 == start
+            and before.token_type in _GLUE
+            and after.start == end
+            and after.token_type == TokenType.VAR
+        ):
+            return True
     opening = query.rfind("(", max(0, start - 16), start)
     return (
         opening >= 0
         and _SCALE.match(query[opening : opening + 24]) is not None
         and _TYPE_WORDS.search(query[max(0, opening - 24) : opening]) is not None
     )
+
+
+def _is_ordinal(tokens: list[Token], i: int) -> bool:
+    """In ``group by 1, 2`` or ``order by 1 desc``."""
+    for token in reversed(tokens[max(0, i - 80) : i]):
+        if token.token_type in _ORDINALS:
+            return True
+        if token.token_type not in _BETWEEN_ORDINALS:
+            return False
+    return False
 
 
 _QUOTED_BACKSLASH = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"", re.S)
@@ -228,8 +235,8 @@ def _by_quotes(query: str) -> str:
 
 # ---------------------------------------------------------------- credentials
 
-_SECRET_WORD = (  # noqa: S105
-    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_.-]?key|access[_.-]?key(?:[_.-]?id)?|account[_.-]?key|"
+_SECRET_WORD = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_.-]?key|access[_.-]?key(?:[_.-]?id)?|account[_.-]?key|"  # noqa: S105
     r"shared[_.-]?access[_.-]?(?:key|signature)|private[_.-]?key|client[_.-]?secret|encryption[_.-]?key|"
     r"credentials?|authorization|x-amz-signature|x-goog-signature|signature|sig|sas)"
 )
@@ -237,11 +244,6 @@ _SECRET_KEY = re.compile(
     r"(?i)pass(?:word|wd|phrase)|(?:^|[_.-])(?:pwd|pass|sas|sig)$|secret|token|api[_.-]?key|access[_.-]?key|account[_.-]?key|"
     r"private[_.-]?key|encryption[_.-]?key|credential|authorization|cookie|signature|connection[_.-]?string|dsn$|"
     r"sqlalchemy[_.-]?conn"
-)
-#: Cheap: does the text hold anything that the patterns below could take out? Most do not.
-_TRIGGER = re.compile(
-    r"(?i)@|pass|pwd|secret|token|[_.-]?key|credential|bearer|basic|authoriz|sig|sas|a[ks]ia|eyj|-----begin|gh[pousr]_|"
-    r"github_pat|xox|sk[-_]|glpat|dapi|aiza|ya29|hooks\.|hf_|npm_|pypi-|SG\."
 )
 _NOT_USERS = r"(?!(?:abfss?|wasbs?)://)"
 _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -286,11 +288,34 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+_SECRET_HINTS = ("pass", "pwd", "secret", "token", "key", "credential", "authoriz", "signature", "sig", "sas")
+#: Cheap, beside each pattern: where none of these stands in the lower-cased text, the pattern cannot match.
+_HINTS: tuple[tuple[str, ...], ...] = (
+    ("-----begin",),
+    ("@",),
+    ("@",),
+    ("jdbc:oracle",),
+    ("bearer", "basic", "digest", "negotiate"),
+    _SECRET_HINTS,
+    _SECRET_HINTS,
+    ("password", "passwd", "pwd", "secret", "token", "passphrase", "api key"),
+    ("akia", "asia", "aroa", "aida"),
+    ("eyj",),
+    ("gh", "xox", "sk-", "k_live", "k_test", "glpat", "dapi", "aiza", "ya29", "hf_", "npm_", "pypi-", "sg."),
+    ("hooks.slack",),
+    ("/webhook",),
+)
+
+
 def _credentials(text: str) -> str:
-    if len(text) < 6 or not _TRIGGER.search(text):
+    if len(text) < 6:
         return text
-    for pattern, replacement in _CREDENTIALS:
-        text = pattern.sub(replacement, text)
+    lower = text.lower()
+    for (pattern, replacement), hints in zip(_CREDENTIALS, _HINTS, strict=True):
+        for hint in hints:
+            if hint in lower:
+                text = pattern.sub(replacement, text)
+                break
     return text
 
 
@@ -321,7 +346,7 @@ def _name(text: str) -> str:
     if "@" in text and "://" in text:
         for pattern, replacement in _URL_USER:
             text = pattern.sub(replacement, text)
-    if "=" in text and ("://" in text or "jdbc:" in text) and _TRIGGER.search(text):
+    if "=" in text and ("://" in text or "jdbc:" in text):
         text = re.sub(rf"(?i)([?&;](?:[\w.-]*){_SECRET_WORD}[\w.-]*=)[^&;\s]+", rf"\1{GONE}", text)
     return text
 
@@ -383,7 +408,7 @@ _PEOPLE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w.-])\d{9,}(?![\w-])"), GONE),
 )
 #: Messages longer than this are cut: nobody reads further, and patterns cost time.
-LONGEST_MESSAGE = 64_000
+LONGEST_MESSAGE = 20_000
 
 
 def redact_text(text: str) -> str:
@@ -741,17 +766,25 @@ def _schema(facet: dict[str, Any], dialect: str | None, depth: int) -> dict[str,
     }
 
 
+_PLAIN_FIELD = {"name", "type"}
+
+
 def _schema_fields(said: Any, depth: int) -> Any:
-    if depth > DEEPEST:
-        return None
-    if isinstance(said, dict):
-        return {
-            k: _plain(v) if k == "description" and isinstance(v, str) else _schema_fields(v, depth + 1)
-            for k, v in said.items()
-        }
+    if isinstance(said, str):
+        return _name(said)
+    if depth > DEEPEST or not isinstance(said, dict | list):
+        return said if not isinstance(said, dict | list) else None
     if isinstance(said, list):
-        return [_schema_fields(v, depth + 1) for v in said]
-    return _name(said) if isinstance(said, str) else said
+        return [
+            f
+            if type(f) is dict and f.keys() <= _PLAIN_FIELD and "@" not in str(f.get("type"))
+            else _schema_fields(f, depth + 1)
+            for f in said
+        ]
+    return {
+        k: _plain(v) if k == "description" and isinstance(v, str) else _schema_fields(v, depth + 1)
+        for k, v in said.items()
+    }
 
 
 def _subset(facet: dict[str, Any], dialect: str | None, depth: int) -> dict[str, Any]:
