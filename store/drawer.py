@@ -11,10 +11,10 @@ from store.record import Conn
 def schemas(conn: Conn, node: UUID, limit: int = 20) -> list[dict[str, Any]]:
     """Versions of a dataset's fields over all its names, the current one first."""
     return conn.execute(
-        """select encode(hash, 'hex') as hash, fields, min(first_seen) as first_seen, max(last_seen) as last_seen
+        """select encode(v.hash, 'hex') as hash, v.fields, min(v.first_seen) as first_seen, max(v.last_seen) as last_seen
              from schema_version v join alias a on a.id = v.alias_id
-            where a.node_id = %s group by hash, fields
-            order by max(last_seen) desc, min(first_seen) desc, hash limit %s""",
+            where a.node_id = %s group by v.hash, v.fields
+            order by max(v.last_seen) desc, min(v.first_seen) desc, v.hash limit %s""",
         (node, limit),
     ).fetchall()
 

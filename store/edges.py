@@ -108,19 +108,27 @@ def induced(conn: Conn, ids: Iterable[UUID], at: datetime | None) -> list[dict[s
 
 
 def of_node(conn: Conn, node: UUID, limit: int = 200) -> list[dict[str, Any]]:
-    """Edges at either end of a node, ended ones too, those that hold and were seen last first: id, source, target
-    (nodes), source_name, target_name, provenance, first_seen, last_seen, valid_to, runs (how many prove it)."""
+    """Edges at either end of a node, ended ones too, those that hold and were seen last first: id, source, target,
+    source_name, target_name (nodes; beyond a stand-in job the dataset it stands for), standin, provenance,
+    first_seen, last_seen, valid_from, valid_to, runs (how many prove it)."""
     return conn.execute(
-        """select e.id, s.node_id as source, t.node_id as target, sn.name as source_name, tn.name as target_name,
+        """select e.id, coalesce(sb.id, s.node_id) as source, coalesce(tb.id, t.node_id) as target,
+                  coalesce(sb.name, sn.name) as source_name, coalesce(tb.name, tn.name) as target_name,
                   sn.standin or tn.standin as standin, e.provenance, e.first_seen, e.last_seen, e.version,
                   i.valid_from, i.valid_to,
-                  (select count(*) from edge_run r where r.edge_id = e.id and r.run_key <> e.id) as runs
-             from edge e join alias s on s.id = e.source join alias t on t.id = e.target
+                  (select count(*) from edge_run r where r.edge_id = e.id and r.provenance <> 'manual') as runs
+             from (select x.* from edge x join alias a on a.id = x.source where a.node_id = %(node)s
+                   union select x.* from edge x join alias a on a.id = x.target where a.node_id = %(node)s) e
+             join alias s on s.id = e.source join alias t on t.id = e.target
              join node sn on sn.id = s.node_id join node tn on tn.id = t.node_id
+             left join lateral (select b.id, b.name from edge f join alias x on x.id = f.target
+                                  join alias y on y.id = f.source join node b on b.id = y.node_id
+                                 where x.node_id = sn.id limit 1) sb on sn.standin
+             left join lateral (select b.id, b.name from edge f join alias x on x.id = f.source
+                                  join alias y on y.id = f.target join node b on b.id = y.node_id
+                                 where x.node_id = tn.id limit 1) tb on tn.standin
              left join lateral (select valid_from, valid_to from edge_interval where edge_id = e.id
                                  order by valid_from desc limit 1) i on true
-            where e.id in (select x.id from edge x join alias a on a.id in (x.source, x.target)
-                            where a.node_id = %(node)s)
             order by i.valid_to desc nulls first, e.last_seen desc, e.id limit %(limit)s""",
         {"node": node, "limit": limit},
     ).fetchall()

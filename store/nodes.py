@@ -171,14 +171,16 @@ _RANKED = 1500
 _HIT = """select n.id, n.name, n.criticality, n.last_seen from node n
            where n.retired_at is null and not n.standin and """
 
-_SEARCH = """
+#: what follows the last dot or slash: of 'shop.public.orders' people type 'orders'
+_LEAF = "lower(regexp_replace({t}name, '^.*[./]', ''))"
+
+_SEARCH = f"""
 with hit as (
-  ({exact}) union ({prefix}) {more}
+  {{hits}}
 )
 select id,
-       case when lower(name) = %(q)s or lower(regexp_replace(name, '^.*[./]', '')) = %(q)s then 0
-            when starts_with(lower(name), %(q)s)
-              or starts_with(lower(regexp_replace(name, '^.*[./]', '')), %(q)s) then 1
+       case when lower(name) = %(q)s or {_LEAF.format(t="")} = %(q)s then 0
+            when starts_with(lower(name), %(q)s) or starts_with({_LEAF.format(t="")}, %(q)s) then 1
             else 2 end as match
   from hit
  order by match, criticality nulls last, last_seen desc, id
@@ -201,18 +203,12 @@ def search(conn: Conn, q: str, limit: int) -> list[UUID]:
         "limit": limit,
         "cap": _RANKED,
     }
-    more = f"union ({_HIT} n.tags @> %(tag)s limit %(cap)s)"
-    words = [w for w in text.split() if len(w) >= 3][:6]
-    if words:
-        parts = " and ".join(f"n.search like %(w{i})s" for i in range(len(words)))
+    conds = ["n.tags @> %(tag)s"]
+    for column in ("lower(n.name)", _LEAF.format(t="n.")):
+        conds += [f"{column} = %(q)s", f"{column} like %(prefix)s"]
+    words = text.split()[:8]
+    if any(len(w) >= 3 for w in words):
+        conds.append(" and ".join(f"n.search like %(w{i})s" for i in range(len(words))))
         args |= {f"w{i}": f"%{like(w)}%" for i, w in enumerate(words)}
-        short = [w for w in text.split() if len(w) < 3][:6]
-        parts += "".join(f" and n.search like %(s{i})s" for i in range(len(short)))
-        args |= {f"s{i}": f"%{like(w)}%" for i, w in enumerate(short)}
-        more += f" union ({_HIT} {parts} limit %(cap)s)"
-    query = _SEARCH.format(
-        exact=f"{_HIT} lower(n.name) = %(q)s limit %(cap)s",
-        prefix=f"{_HIT} lower(n.name) like %(prefix)s limit %(cap)s",
-        more=more,
-    )
+    query = _SEARCH.format(hits=" union ".join(f"({_HIT} {c} limit %(cap)s)" for c in conds))
     return [r["id"] for r in conn.execute(query, args)]

@@ -259,6 +259,7 @@ create table node (
 );
 create index node_search on node using gin (search gin_trgm_ops);
 create index node_name_lower on node (lower(name) text_pattern_ops);
+create index node_leaf_lower on node (lower(regexp_replace(name, '^.*[./]', '')) text_pattern_ops);
 create index node_tags on node using gin (tags);
 create index on node (parent_id) where parent_id is not null;
 create index on node (owner_id);
