@@ -94,21 +94,28 @@ def _redact_sql(query: str, dialect: str | None) -> str:
     done = query
     for _ in range(4):  # until nothing changes: a tokenizer may read its own result differently
         before = done
-        done = _credentials(_by_tokens(before, known))
-        if done == before or not ((known is None and '"' in done) or any(mark in done for mark in _AGAIN)):
+        tokens = _tokens(before, known)
+        done = _credentials(
+            _by_quotes(before, known) if tokens is None else _by_tokens(before, tokens, known)
+        )
+        sure = tokens is not None and not (known is None and '"' in done)
+        if done == before or (sure and not any(mark in done for mark in _AGAIN)):
             return done
-    return _credentials(_by_quotes(done))
+    return _credentials(_by_quotes(done, known))
 
 
-def _by_tokens(query: str, dialect: str | None) -> str:
+def _tokens(query: str, dialect: str | None) -> list[Token] | None:
+    """The tokens in order; None where the text cannot be told apart with certainty."""
     if "\\'" in query or '\\"' in query:
-        return _by_quotes(
-            query
-        )  # whether a backslash escapes depends on settings: both readings are taken out
+        return None  # whether a backslash escapes depends on settings: both readings are taken out
     try:
-        tokens = Dialect.get_or_raise(dialect).tokenize(query)
+        tokens: list[Token] = Dialect.get_or_raise(dialect).tokenize(query)
     except (SqlglotError, ValueError, IndexError, TypeError, RecursionError):
-        return _by_quotes(query)
+        return None
+    return tokens
+
+
+def _by_tokens(query: str, tokens: list[Token], dialect: str | None) -> str:
     has_comments = "--" in query or "/*" in query or "#" in query or "//" in query
     out: list[str] = []
     at = 0  # up to here the query is in ``out``
@@ -126,9 +133,7 @@ def _by_tokens(query: str, dialect: str | None) -> str:
         start = token.start
         if kind in _LITERALS and i and tokens[i - 1].token_type in _TYPED and tokens[i - 1].start >= at:
             start = tokens[i - 1].start
-        if start < at:
-            return _by_quotes(query)
-        out.append(query[at:start])
+        out.append(query[at : max(at, start)])
         at = token.end + 1
         _put_mark(out, query[at : at + 1])
     if not has_comments or not tokens:
@@ -206,18 +211,22 @@ _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.S)
 _NUMBER = re.compile(r"(?<![\w$:@.\"`?])(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w\"`])")
 
 
-def _by_quotes(query: str) -> str:
+_DOUBLE_IS_TEXT = {"mysql", "bigquery", "spark", "databricks", "hive", "clickhouse", "sqlite"}
+
+
+def _by_quotes(query: str, dialect: str | None = None) -> str:
     """Without a tokenizer: all that any reading of the quotes calls a string goes, and after an odd one the rest."""
     query = _COMMENT.sub(" ", _DOLLAR.sub(f" {GONE} ", query))
+    all_double = dialect in _DOUBLE_IS_TEXT
     spans: list[tuple[int, int]] = []
     for pattern in (_QUOTED_BACKSLASH, _QUOTED_PLAIN):
         last = 0
         for m in pattern.finditer(query):
             text = m[0]
-            if text[0] == "'" or not _WORD.match(text[1:-1]):
+            if text[0] == "'" or all_double or not _WORD.match(text[1:-1]):
                 spans.append(m.span())
             last = m.end()
-        odd = query.find("'", last)
+        odd = _first(query, "'\"" if all_double else "'", last)
         if odd >= 0:
             spans.append((odd, len(query)))
     out: list[str] = []
@@ -231,6 +240,10 @@ def _by_quotes(query: str) -> str:
         at = end
     done = "".join(out) + query[at:]
     return re.sub(r" +", " ", _NUMBER.sub(GONE, done))
+
+
+def _first(text: str, characters: str, start: int) -> int:
+    return min((at for c in characters if (at := text.find(c, start)) >= 0), default=-1)
 
 
 # ---------------------------------------------------------------- credentials
