@@ -84,7 +84,8 @@ def parse(body: bytes, received_at: datetime | None = None) -> Event:
 
     Raises :class:`errors.Malformed` with the position for what is not JSON, and for JSON that is not an object.
     """
-    return from_object(read_json(body), hashlib.sha256(body).digest(), received_at)
+    obj = read_json(body)
+    return from_object(obj, hashlib.sha256(body).digest(), received_at, safe=_is_safe(body))
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -132,9 +133,15 @@ def loads(body: bytes) -> Any:
         ) from e
 
 
-def from_object(obj: dict[str, Any], digest: bytes, received_at: datetime | None = None) -> Event:
-    """The event in an object already parsed (and perhaps redacted). ``digest`` is the hash of the body as sent."""
-    obj = clean(obj)
+def from_object(
+    obj: dict[str, Any], digest: bytes, received_at: datetime | None = None, *, safe: bool = False
+) -> Event:
+    """The event in an object already parsed (and perhaps redacted). ``digest`` is the hash of the body as sent.
+
+    All its text can be stored as it is; ``safe``: the object is known to hold nothing that :func:`clean` would change.
+    """
+    if not safe:
+        obj = clean(obj)
     notes = _Notes()
     if not _is_valid(obj):
         notes.extend(_faults(obj))
@@ -166,13 +173,20 @@ _UNSAFE = re.compile("[\x00\ud800-\udfff]")
 def clean(obj: Any) -> Any:
     """Any parsed JSON, made safe for Postgres text and jsonb: no NUL, no lone surrogates, no NaN or Infinity.
 
-    Those characters become U+FFFD and those numbers null. Returns the same object where nothing had to change.
+    Those characters become U+FFFD and those numbers null.
     """
-    try:
-        orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS)
-    except (TypeError, ValueError, RecursionError):
-        return _clean(obj)
     return _clean(obj)
+
+
+def _is_safe(body: bytes) -> bool:
+    """True where a body holds nothing that :func:`clean` would change: orjson refuses lone surrogates and NaN."""
+    if b"\\u0000" in body:
+        return False
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _clean(obj: Any, depth: int = 0) -> Any:
