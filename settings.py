@@ -32,6 +32,7 @@ class Settings:
     max_body_bytes: int = 20 * 1024 * 1024
     max_pending_events: int = 500_000
     web_threads: int = 12
+    api_per_minute: int = 6000
     secure_cookies: bool = False
     trusted_proxies: int = 0
     log_level: str = "INFO"
@@ -63,6 +64,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         max_body_bytes=_int(e, "DLV_MAX_BODY_BYTES", 20 * 1024 * 1024, 1024, 1 << 30),
         max_pending_events=_int(e, "DLV_MAX_PENDING_EVENTS", 500_000, 1, 1 << 31),
         web_threads=_int(e, "DLV_WEB_THREADS", 12, 1, 256),
+        api_per_minute=_int(e, "DLV_API_PER_MINUTE", 6000, 1, 10_000_000),
         secure_cookies=_bool(e, "DLV_SECURE_COOKIES", False),
         trusted_proxies=_int(e, "DLV_TRUSTED_PROXIES", 0, 0, 10),
         log_level=(e.get("DLV_LOG_LEVEL") or "INFO").upper(),
@@ -89,6 +91,7 @@ def to_env(s: Settings) -> dict[str, str]:
         "DLV_MAX_BODY_BYTES": str(s.max_body_bytes),
         "DLV_MAX_PENDING_EVENTS": str(s.max_pending_events),
         "DLV_WEB_THREADS": str(s.web_threads),
+        "DLV_API_PER_MINUTE": str(s.api_per_minute),
         "DLV_SECURE_COOKIES": "1" if s.secure_cookies else "0",
         "DLV_TRUSTED_PROXIES": str(s.trusted_proxies),
         "DLV_LOG_LEVEL": s.log_level,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from graph.driver import Graph
 from settings import Settings
 from store.record import Record
+
+if TYPE_CHECKING:
+    from graph.driver import Graph
 
 
 @dataclass(frozen=True)
