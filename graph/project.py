@@ -1,0 +1,156 @@
+"""What writes the graph: nodes and edges as the record has them now, put there or taken away.
+
+Every change goes in a transaction that first takes the fence: a projector that was thought dead and still has a
+transaction on its way finds a higher epoch there, and its transaction is undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, LiteralString, cast
+from uuid import UUID
+
+import neo4j
+
+from graph.driver import Graph
+from graph.model import GraphEdge, GraphNode
+from graph.schema import names
+
+#: keys in one statement, statements in one transaction
+BATCH = 1000
+
+
+class Fenced(Exception):
+    """Another projector with a higher epoch has written meanwhile; ``epoch`` is its own."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"a projector with epoch {epoch} has taken over")
+        self.epoch = epoch
+
+
+def apply(
+    graph: Graph,
+    generation: int,
+    nodes: Sequence[GraphNode] = (),
+    gone: Sequence[UUID] = (),
+    edges: Sequence[GraphEdge] = (),
+    gone_edges: Sequence[GraphEdge] = (),
+    *,
+    epoch: int | None = None,
+) -> None:
+    """Put ``nodes`` and ``edges``, take ``gone`` and ``gone_edges`` away, in one transaction.
+
+    Doing it again changes nothing. An edge one end of which is not there is left out: whoever puts that node puts
+    its edges. With ``epoch`` it raises :class:`Fenced` where a higher one was here.
+    """
+    n = names(generation)
+    statements = [
+        (
+            f"UNWIND $rows AS r MATCH (n:{n.node} {{id: r}}) DETACH DELETE n",
+            [str(i) for i in gone],
+        ),
+        (
+            f"UNWIND $rows AS r MERGE (n:{n.node} {{id: r.id}}) SET n += r.props",
+            [{"id": str(g.id), "props": properties(g)} for g in nodes],
+        ),
+        # from the consumer's side: it has few inputs, where a hub has many consumers to look through
+        (
+            f"UNWIND $rows AS r MATCH (b:{n.node} {{id: r[1]}})<-[e:{n.flow}]-(a:{n.node} {{id: r[0]}}) DELETE e",
+            _pairs(gone_edges),
+        ),
+        (
+            f"UNWIND $rows AS r MATCH (a:{n.node} {{id: r[0]}}) MATCH (b:{n.node} {{id: r[1]}}) "
+            f"MERGE (b)<-[:{n.flow}]-(a)",
+            _pairs(edges),
+        ),
+    ]
+
+    def work(tx: neo4j.ManagedTransaction) -> None:
+        if epoch is not None:
+            _take_fence(tx, epoch)
+        for text, rows in statements:
+            for i in range(0, len(rows), BATCH):
+                tx.run(cast(LiteralString, text), rows=rows[i : i + BATCH]).consume()
+
+    graph.transact(work)
+
+
+def fill(
+    graph: Graph,
+    generation: int,
+    nodes: Sequence[GraphNode] = (),
+    edges: Sequence[GraphEdge] = (),
+) -> None:
+    """Put into a generation nobody else writes what is not there yet; several times faster than :func:`apply`."""
+    n = names(generation)
+    statements = [
+        (
+            f"UNWIND $rows AS r CREATE (n:{n.node}) SET n = r",
+            [{"id": str(g.id)} | properties(g) for g in nodes],
+        ),
+        (
+            f"UNWIND $rows AS r MATCH (a:{n.node} {{id: r[0]}}) MATCH (b:{n.node} {{id: r[1]}}) "
+            f"CREATE (a)-[:{n.flow}]->(b)",
+            _pairs(edges),
+        ),
+    ]
+
+    def work(tx: neo4j.ManagedTransaction) -> None:
+        for text, rows in statements:
+            if rows:
+                tx.run(cast(LiteralString, text), rows=rows).consume()
+
+    graph.transact(work)
+
+
+def incident(graph: Graph, generation: int, ids: Iterable[UUID]) -> set[tuple[UUID, UUID]]:
+    """All edges the graph has at these nodes, either end."""
+    n = names(generation)
+    keys = [str(i) for i in ids]
+    found: set[tuple[UUID, UUID]] = set()
+    for i in range(0, len(keys), BATCH):
+        for text in (
+            f"UNWIND $keys AS k MATCH (a:{n.node} {{id: k}})-[:{n.flow}]->(b:{n.node}) "
+            "RETURN collect([a.id, b.id]) AS edges",
+            f"UNWIND $keys AS k MATCH (b:{n.node} {{id: k}})<-[:{n.flow}]-(a:{n.node}) "
+            "RETURN collect([a.id, b.id]) AS edges",
+        ):
+            for a, b in graph.read(text, keys=keys[i : i + BATCH])[0]["edges"]:
+                found.add((UUID(a), UUID(b)))
+    return found
+
+
+def reset_fence(graph: Graph) -> None:
+    """Forget the highest epoch: the graph came from another record, or from a later copy of this one."""
+    graph.write("MATCH (f:Fence) DETACH DELETE f")
+
+
+def properties(g: GraphNode) -> dict[str, Any]:
+    """What a node in the graph carries beside its id. Scalars and lists of scalars only."""
+    return {
+        "type": g.type,
+        "kind": g.kind,
+        "system": g.system,
+        "environment": g.environment,
+        "owner": g.owner,
+        "tags": list(g.tags),
+        "criticality": g.criticality,
+        "standin": g.standin,
+    }
+
+
+def _pairs(edges: Sequence[GraphEdge]) -> list[list[str]]:
+    return [[str(e.source), str(e.target)] for e in edges]
+
+
+def _take_fence(tx: neo4j.ManagedTransaction, epoch: int) -> None:
+    """Lock the fence by writing to it, and only then read it: what is read cannot change before we commit."""
+    tx.run("MERGE (f:Fence {id: 'projector'}) SET f.held = $epoch", epoch=epoch).consume()
+    row = tx.run(
+        "MATCH (f:Fence {id: 'projector'}) "
+        "SET f.epoch = CASE WHEN coalesce(f.epoch, 0) < $epoch THEN $epoch ELSE f.epoch END "
+        "RETURN f.epoch AS epoch",
+        epoch=epoch,
+    ).single()
+    if row is None or row["epoch"] != epoch:
+        raise Fenced(int(row["epoch"]) if row else 0)

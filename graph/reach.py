@@ -1,0 +1,305 @@
+"""What reaches what, now. Breadth-first, directed, exact; paths are never enumerated.
+
+One set of Cypher; where a hop is wanted the two engines differ (:func:`_hops`). Distances ``l`` in the texts are
+edges; :func:`graph.model.hop_of` makes hops of them. Ids travel as text.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+from uuid import UUID
+
+from graph.driver import Graph
+from graph.model import Direction, Filters, Paths, Reach, edges_of, hop_of
+from graph.schema import names
+
+#: beyond so many nodes between two ends, paths are looked for among the nearest only, and the answer says so
+MAX_BETWEEN = 20_000
+#: candidates the search for paths looks at, at most
+MAX_CANDIDATES = 20_000
+
+
+def impact(
+    graph: Graph,
+    generation: int,
+    node: UUID,
+    from_dataset: bool,
+    direction: Direction = "downstream",
+    depth: int | None = None,
+    filters: Filters | None = None,
+    limit: int = 200,
+    after: tuple[int, UUID] | None = None,
+) -> Reach:
+    """Everything downstream or upstream of a node within ``depth`` hops: exact counts, the nearest ``limit`` of it.
+
+    ``after`` is the last (hop, id) of the page before. An unknown node reaches nothing.
+    """
+    filters = filters or Filters()
+    steps = None if depth is None else edges_of(depth, from_dataset)
+    found = [
+        (hop_of(length, from_dataset), *rest)
+        for length, *rest in _reached(graph, generation, node, direction, steps, filters)
+    ]
+    found.sort()
+    start = after and (after[0], str(after[1]))
+    page = [r for r in found if start is None or (r[0], r[1]) > start]
+    return Reach(
+        total=len(found),
+        items=[(UUID(r[1]), r[0]) for r in page[:limit]],
+        by_hop=dict(Counter(r[0] for r in found)),
+        by_kind=dict(Counter(r[2] for r in found)),
+        by_system=dict(Counter(r[3] for r in found)),
+        by_owner=dict(Counter(r[4] for r in found)),
+        cut=len(page) > limit,
+    )
+
+
+def _reached(
+    graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None, filters: Filters
+) -> list[list[Any]]:
+    where, params = _where(filters)
+    text = (
+        f"{_hops(graph, generation, direction, steps)} WITH d, l WHERE d.id <> $id AND NOT d.standin{where} "
+        "RETURN collect([l, d.id, d.kind, d.system, d.owner]) AS found"
+    )
+    return list(graph.read(text, id=str(node), **params)[0]["found"])
+
+
+def _hops(graph: Graph, generation: int, direction: Direction, steps: int | None) -> str:
+    """Binds ``d``, each node reached from $id once, and ``l``, the fewest edges to it."""
+    n = names(generation)
+    if graph.dialect == "arcadedb":
+        arrow = f"{n.flow}>" if direction == "downstream" else f"<{n.flow}"
+        return (
+            f"MATCH (a:{n.node} {{id: $id}}) CALL apoc.path.spanningTree(a, {{relationshipFilter: '{arrow}', "
+            f"minLevel: 1, maxLevel: {-1 if steps is None else int(steps)}}}) YIELD path "
+            "WITH last(nodes(path)) AS d, length(path) AS l"
+        )
+    return (
+        f"MATCH p = (:{n.node} {{id: $id}}){_arrow(n.flow, direction, steps)}(d:{n.node}) "
+        "WITH d, min(length(p)) AS l"
+    )
+
+
+def _arrow(flow: str, direction: Direction, steps: int | None) -> str:
+    length = "*1.." if steps is None else f"*1..{int(steps)}"
+    return f"-[:{flow}{length}]->" if direction == "downstream" else f"<-[:{flow}{length}]-"
+
+
+def _where(filters: Filters) -> tuple[str, dict[str, list[str]]]:
+    """Conditions on d, each beginning with AND, and their parameters."""
+    text, params = "", {}
+    for f in fields(filters):
+        values = getattr(filters, f.name)
+        if not values:
+            continue
+        params[f"f_{f.name}"] = list(values)
+        if f.name == "tag":
+            text += " AND any(t IN d.tags WHERE t IN $f_tag)"
+        else:
+            text += f" AND d.{f.name} IN $f_{f.name}"
+    return text, params
+
+
+def within(
+    graph: Graph, generation: int, node: UUID, direction: Direction, edges: int | None = None
+) -> list[UUID]:
+    """All nodes at most so many edges away (None: however far), stand-in jobs too, without the node itself."""
+    if edges == 0:
+        return []
+    found = _ids(graph, generation, node, direction, edges)
+    return sorted(found - {node})
+
+
+def _ids(
+    graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None = None
+) -> set[UUID]:
+    n = names(generation)
+    text = (
+        f"MATCH (:{n.node} {{id: $id}}){_arrow(n.flow, direction, steps)}(d:{n.node}) "
+        "RETURN collect(DISTINCT d.id) AS ids"
+    )
+    return {UUID(i) for i in graph.read(text, id=str(node))[0]["ids"]}
+
+
+def below(
+    graph: Graph, generation: int, ids: Iterable[UUID], direction: Direction = "downstream"
+) -> set[UUID]:
+    """Descendants (upstream: ancestors) of any of these. One of them is part of it only where another, or a way
+    round, leads to it.
+    """
+    n = names(generation)
+    step = (
+        f"UNWIND $keys AS k MATCH (:{n.node} {{id: k}}){_arrow(n.flow, direction, 1)}(d:{n.node}) "
+        "RETURN collect(DISTINCT d.id) AS ids"
+    )
+    found: set[str] = set()
+    frontier = {str(i) for i in ids}
+    while frontier:
+        answer = graph.read(step, keys=sorted(frontier))[0]["ids"]
+        frontier = set(answer) - found
+        found |= frontier
+    return {UUID(i) for i in found}
+
+
+def ancestors_among(
+    graph: Graph,
+    generation: int,
+    node: UUID,
+    ids: Iterable[UUID],
+    direction: Direction = "upstream",
+    from_dataset: bool | None = None,
+) -> list[tuple[UUID, int]]:
+    """Which of these lead to the node, with their hop, nearest first; the node itself is not among them."""
+    wanted = {str(i) for i in ids}
+    if not wanted:
+        return []
+    if from_dataset is None:
+        from_dataset = is_dataset(graph, generation, node)
+    text = (
+        f"{_hops(graph, generation, direction, None)} WITH d, l WHERE d.id <> $id "
+        "RETURN collect([l, d.id]) AS found"
+    )
+    found = sorted(
+        (hop_of(length, from_dataset), i)
+        for length, i in graph.read(text, id=str(node))[0]["found"]
+        if i in wanted
+    )
+    return [(UUID(i), hop) for hop, i in found]
+
+
+def is_dataset(graph: Graph, generation: int, node: UUID) -> bool:
+    """Whether a node is a dataset; also where the graph does not know it."""
+    n = names(generation)
+    rows = graph.read(f"MATCH (n:{n.node} {{id: $id}}) RETURN n.type AS type", id=str(node))
+    return not rows or rows[0]["type"] == "dataset"
+
+
+def induced(graph: Graph, generation: int, ids: Iterable[UUID]) -> list[tuple[UUID, UUID]]:
+    """The edges both ends of which are among these."""
+    n = names(generation)
+    wanted = {str(i) for i in ids}
+    text = (
+        f"UNWIND $keys AS k MATCH (b:{n.node} {{id: k}})<-[:{n.flow}]-(a:{n.node}) "
+        "RETURN collect([a.id, b.id]) AS edges"
+    )
+    if not wanted:
+        return []
+    edges = graph.read(text, keys=sorted(wanted))[0]["edges"]
+    return sorted((UUID(a), UUID(b)) for a, b in edges if a in wanted)
+
+
+def degrees(graph: Graph, generation: int, ids: Iterable[UUID]) -> dict[UUID, tuple[int, int]]:
+    """How many edges come into and leave each node: (in, out). Nodes that the graph does not know are left out."""
+    n = names(generation)
+    keys = sorted({str(i) for i in ids})
+    if not keys:
+        return {}
+    counted: dict[UUID, list[int]] = {}
+    known = f"UNWIND $keys AS k MATCH (n:{n.node} {{id: k}}) RETURN collect(n.id) AS ids"
+    for i in graph.read(known, keys=keys)[0]["ids"]:
+        counted[UUID(i)] = [0, 0]
+    for side, arrow in ((0, f"<-[:{n.flow}]-"), (1, f"-[:{n.flow}]->")):
+        text = (
+            f"UNWIND $keys AS k MATCH (n:{n.node} {{id: k}}){arrow}(o:{n.node}) "
+            "WITH n.id AS id, count(o) AS c RETURN collect([id, c]) AS counts"
+        )
+        for i, c in graph.read(text, keys=keys)[0]["counts"]:
+            counted[UUID(i)][side] = c
+    return {i: (c[0], c[1]) for i, c in counted.items()}
+
+
+def shortest(graph: Graph, generation: int, a: UUID, b: UUID) -> list[UUID]:
+    """Nodes of a shortest path from a to b, both included; [] where there is none, [a] where they are the same."""
+    if a == b:
+        return [a]
+    n = names(generation)
+    text = (
+        f"MATCH (a:{n.node} {{id: $a}}), (b:{n.node} {{id: $b}}) "
+        f"MATCH p = shortestPath((a)-[:{n.flow}*]->(b)) RETURN [n IN nodes(p) | n.id] AS ids LIMIT 1"
+    )
+    rows = graph.read(text, a=str(a), b=str(b))
+    return [UUID(i) for i in rows[0]["ids"]] if rows else []
+
+
+def paths(graph: Graph, generation: int, a: UUID, b: UUID, limit: int = 10) -> Paths:
+    """The ``limit`` shortest simple paths from a to b, shortest first, ties by ids.
+
+    They are looked for inside what lies below a and above b, in memory. ``cut``: there are more than these.
+    """
+    if a == b:
+        return Paths([], False)
+    down = _ids(graph, generation, a, "downstream")
+    if b not in down:
+        return Paths([], False)
+    between = (down & _ids(graph, generation, b, "upstream")) | {a, b}
+    too_many = len(between) > MAX_BETWEEN
+    if too_many:
+        way = shortest(graph, generation, a, b)
+        near = set(within(graph, generation, a, "downstream", len(way) + 2))
+        between = (between & near) | {a, b}
+    out: dict[UUID, list[UUID]] = defaultdict(list)
+    for s, t in induced(graph, generation, between):
+        out[s].append(t)
+    found: list[list[UUID]] = []
+    looked = 0
+    for path in _simple_paths(out, a, b):
+        looked += 1
+        if path is not None:
+            if len(found) == limit:
+                return Paths(found, True)
+            found.append(path)
+        if looked > MAX_CANDIDATES:
+            return Paths(found, True)
+    return Paths(found, too_many)
+
+
+def _simple_paths(out: dict[UUID, list[UUID]], a: UUID, b: UUID) -> Iterator[list[UUID] | None]:
+    """Simple paths shortest first (best-first on length so far plus fewest edges left, so no dead end is entered
+    but for a ring). Yields None now and then, so that the caller can stop a search that finds nothing.
+    """
+    back: dict[UUID, list[UUID]] = defaultdict(list)
+    for s, ts in out.items():
+        for t in ts:
+            back[t].append(s)
+    left = {b: 0}
+    todo = deque([b])
+    while todo:
+        t = todo.popleft()
+        for s in back[t]:
+            if s not in left:
+                left[s] = left[t] + 1
+                todo.append(s)
+    heap: list[tuple[int, int, list[UUID]]] = [(left[a], 0, [a])] if a in left else []
+    while heap:
+        _, _, path = heapq.heappop(heap)
+        last = path[-1]
+        if last == b:
+            yield path
+            continue
+        for t in out.get(last, ()):
+            if t in left and t not in path:
+                grown = [*path, t]
+                heapq.heappush(heap, (len(path) + left[t], -len(path), grown))
+        yield None
+
+
+def warm(graph: Graph, generation: int) -> None:
+    """Ask each question once, about nobody: the first time a text is seen it costs hundreds of milliseconds."""
+    nobody, other = UUID(int=0), UUID(int=1)
+    directions: tuple[Direction, Direction] = ("downstream", "upstream")
+    for direction in directions:
+        for depth in (None, 1, 2, 3):
+            impact(graph, generation, nobody, True, direction, depth)
+            impact(graph, generation, nobody, False, direction, depth)
+        within(graph, generation, nobody, direction)
+        below(graph, generation, [nobody], direction)
+        ancestors_among(graph, generation, nobody, [other], direction)
+    induced(graph, generation, [nobody])
+    degrees(graph, generation, [nobody])
+    shortest(graph, generation, nobody, other)
+    paths(graph, generation, nobody, other)
