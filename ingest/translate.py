@@ -1,4 +1,5 @@
-"""One event → the facts it states. Pure: rules are handed in, nothing is read or written.
+"""One event → the facts it states. Pure: rules are handed in, nothing is read or written. The event's text is safe to
+store: ingest.openlineage has seen to that.
 
 What a producer gets wrong is corrected here from the SQL it sends along: a CTE that it reports as a table is not a
 table, and a table inside a CTE that it missed is read after all (provenance ``sql``).
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from ingest import ids, naming, sql
 from ingest.events import TERMINAL, DatasetSaid, Event
@@ -30,7 +33,6 @@ from ingest.facts import (
     Sent,
     Warned,
 )
-from ingest.openlineage import clean
 
 #: facets that have tables of their own, or say nothing that lasts
 OWN_TABLE = {"schema", "columnLineage", "symlinks", "dataQualityAssertions", "errorMessage", "parent"}
@@ -122,13 +124,13 @@ def _dataset(
     if named is None:
         return None
     alias = _alias_of(facts, named, event.at)
-    facts.sent.add(Sent(clean(said.namespace), clean(said.name), "dataset", source.id, alias))
+    facts.sent.add(Sent(said.namespace, said.name, "dataset", source.id, alias))
     for namespace, name, _type in named.symlinks:
         other = naming.dataset(namespace, name, {}, rules, source.name)
         if other is None:
             continue
         other_alias = _alias_of(facts, other, event.at)
-        facts.sent.add(Sent(clean(namespace), clean(name), "dataset", source.id, other_alias))
+        facts.sent.add(Sent(namespace, name, "dataset", source.id, other_alias))
         _join(facts, alias, other_alias, "symlink", source.name, event.at)
     dropped = _lifecycle(facts, said, alias, event, source, rules)
     _schema(facts, alias, said.facets.get("schema"), event.at)
@@ -179,7 +181,7 @@ def _job_alias(facts: Facts, event: Event, source: Source, job: naming.NamedJob,
             parent,
         )
     )  # fmt: skip
-    facts.sent.add(Sent(clean(event.job.namespace), clean(event.job.name), "job", source.id, alias))
+    facts.sent.add(Sent(event.job.namespace, event.job.name, "job", source.id, alias))
     for namespace, name in job.same_as:
         # the node is shown by its canonical name: the others rank below it
         other = ids.alias_id(job.environment, namespace, name, "job")
@@ -322,10 +324,10 @@ def _run(event: Event, source: Source, job: naming.NamedJob, alias: UUID) -> Run
 def _error(facet: Any) -> tuple[str | None, str | None]:
     if not isinstance(facet, dict) or not isinstance(facet.get("message"), str):
         return None, None
-    message = clean(facet["message"]).strip()
+    message = facet["message"].strip()
     first = next((line.strip() for line in message.splitlines() if line.strip()), "failed")
     stack = facet.get("stackTrace")
-    whole = message + ("\n\n" + clean(stack) if isinstance(stack, str) else "")
+    whole = message + ("\n\n" + stack if isinstance(stack, str) else "")
     return first[:500], whole[:MAX_TEXT]
 
 
@@ -334,12 +336,12 @@ def _run_detail(event: Event) -> dict[str, Any]:
     for name in _KEPT_RUN_FACETS:
         facet = event.run_facets.get(name)
         if isinstance(facet, dict):
-            out[name] = clean({k: v for k, v in facet.items() if not k.startswith("_")})
+            out[name] = {k: v for k, v in facet.items() if not k.startswith("_")}
     rows: dict[str, Any] = {}
     for d in event.outputs:
         stats = d.facets.get("outputStatistics")
         if isinstance(stats, dict):
-            rows[clean(d.name)] = clean({k: v for k, v in stats.items() if not k.startswith("_")})
+            rows[d.name] = {k: v for k, v in stats.items() if not k.startswith("_")}
     if rows:
         out["written"] = rows
     return out
@@ -348,22 +350,29 @@ def _run_detail(event: Event) -> dict[str, Any]:
 # ---------------------------------------------------------------- facets
 
 
+def _text(value: Any) -> bytes:
+    """Canonical JSON: the same value is the same text, whatever order its keys came in."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers beyond 64 bits
+        return json.dumps(value, sort_keys=True).encode()
+
+
 def _hash(value: Any) -> bytes:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).digest()[:16]
+    return hashlib.sha256(_text(value)).digest()[:16]
 
 
 def _facets(facts: Facts, alias: UUID, facets: dict[str, Any], at: datetime) -> None:
     for name, body in facets.items():
         if name in OWN_TABLE or not isinstance(body, dict):
             continue
-        kept: dict[str, Any] | None = clean(
-            {k: v for k, v in body.items() if k not in ("_producer", "_schemaURL")}
-        )
+        kept: dict[str, Any] | None = {k: v for k, v in body.items() if k not in ("_producer", "_schemaURL")}
+        text = _text(kept)
         if body.get("_deleted") is True:
-            kept = None
-        elif len(json.dumps(kept, default=str)) > MAX_FACET_BYTES:
-            kept = {"_too_large": True}
-        facts.facets.append(FacetSeen(alias, clean(name)[:200], at, _hash(kept), kept))
+            kept, text = None, b"deleted"
+        elif len(text) > MAX_FACET_BYTES:
+            kept, text = {"_too_large": True}, b"too large"
+        facts.facets.append(FacetSeen(alias, name[:200], at, hashlib.sha256(text).digest()[:16], kept))
 
 
 def _fields(facts: Facts, alias: UUID, facets: dict[str, Any], source: Source, at: datetime) -> None:
@@ -372,11 +381,11 @@ def _fields(facts: Facts, alias: UUID, facets: dict[str, Any], source: Source, a
     # Airflow's default owner names the scheduler, not a person
     names = [n for n in names if n not in ("airflow", "***")]
     if names:
-        facts.fields.append(FieldSeen(alias, "owner", clean(names[0].removeprefix("team:")), source.name, at))
+        facts.fields.append(FieldSeen(alias, "owner", names[0].removeprefix("team:"), source.name, at))
     doc = facets.get("documentation")
     text = doc.get("description") if isinstance(doc, dict) else None
     if isinstance(text, str) and text.strip():
-        facts.fields.append(FieldSeen(alias, "description", clean(text.strip())[:4000], source.name, at))
+        facts.fields.append(FieldSeen(alias, "description", text.strip()[:4000], source.name, at))
     tags = sorted({t for t in (_tag(x) for x in _list(facets.get("tags"), "tags")) if t})
     if tags:
         facts.fields.append(FieldSeen(alias, "tags", tags, source.name, at))
@@ -384,13 +393,13 @@ def _fields(facts: Facts, alias: UUID, facets: dict[str, Any], source: Source, a
 
 def _tag(tag: Any) -> str | None:
     if isinstance(tag, str):
-        return clean(tag)[:100]
+        return tag[:100]
     if not isinstance(tag, dict) or not tag.get("key"):
         return None
     if tag.get("source") == "OPENLINEAGE_CLIENT" or str(tag["key"]).startswith("openlineage_"):
         return None
     value = str(tag.get("value", ""))
-    return clean(str(tag["key"]) if value.lower() in ("", "true") else f"{tag['key']}:{value}")[:100]
+    return (str(tag["key"]) if value.lower() in ("", "true") else f"{tag['key']}:{value}")[:100]
 
 
 def _list(facet: Any, key: str) -> list[Any]:
@@ -405,9 +414,9 @@ def _schema(facts: Facts, alias: UUID, facet: Any, at: datetime) -> None:
 
 
 def _column_of(f: dict[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {"name": clean(str(f["name"])), "type": clean(str(f.get("type") or ""))}
+    out: dict[str, Any] = {"name": str(f["name"]), "type": str(f.get("type") or "")}
     if f.get("description"):
-        out["description"] = clean(str(f["description"]))[:1000]
+        out["description"] = str(f["description"])[:1000]
     nested = [_column_of(n) for n in _list(f, "fields") if isinstance(n, dict) and n.get("name")]
     if nested:
         out["fields"] = nested
@@ -423,9 +432,9 @@ def _assertions(facts: Facts, alias: UUID, facet: Any, event: Event, run: UUID |
         if not a["success"] and "actual" not in a and event.job and "dbt_node" in event.job.facets:
             # dbt-ol reports a test that was skipped, because what it tests failed, as not passed and without a count
             continue
-        name = clean(str(a.get("name") or a.get("assertion") or "assertion"))[:300]
+        name = str(a.get("name") or a.get("assertion") or "assertion")[:300]
         severity = "warn" if str(a.get("severity", "error")).lower() in ("warn", "warning") else "error"
-        column = clean(str(a.get("column") or ""))[:300]
+        column = str(a.get("column") or "")[:300]
         facts.assertions.append(
             AssertionSeen(
                 alias, name, column, severity, a["success"], _counts(a), event.at,
@@ -437,7 +446,7 @@ def _assertions(facts: Facts, alias: UUID, facet: Any, event: Event, run: UUID |
 def _counts(a: dict[str, Any]) -> str:
     if a.get("success") or a.get("actual") is None:
         return ""
-    return clean(f"expected {a.get('expected', '?')}, got {a['actual']}")[:200]
+    return f"expected {a.get('expected', '?')}, got {a['actual']}"[:200]
 
 
 def _assertions_of_test(facts: Facts, event: Event, inputs: list[_Dataset]) -> None:
@@ -509,7 +518,7 @@ def _columns(
         how, masking = _transformation(field)
         facts.columns.append(
             ColumnSeen(
-                job, alias, clean(str(field["field"])), out.alias, clean(target_column), provenance, how, masking,
+                job, alias, str(field["field"]), out.alias, target_column, provenance, how, masking,
                 1.0 if said is not None else 0.8, event.at,
             )
         )  # fmt: skip
@@ -525,9 +534,9 @@ def _columns(
 def _transformation(field: dict[str, Any]) -> tuple[str, bool]:
     steps = [t for t in _list(field, "transformations") if isinstance(t, dict)]
     words = sorted({f"{t.get('type', '')}/{t.get('subtype') or ''}".strip("/") for t in steps})
-    return clean(", ".join(w for w in words if w)), any(bool(t.get("masking")) for t in steps)
+    return ", ".join(w for w in words if w), any(bool(t.get("masking")) for t in steps)
 
 
 def _warn(facts: Facts, event: Event, source: Source, alias: UUID | None) -> None:
     for w in event.warnings:
-        facts.warnings.append(Warned(alias, source.id, clean(w.path)[:300], clean(w.message)[:500], event.at))
+        facts.warnings.append(Warned(alias, source.id, w.path[:300], w.message[:500], event.at))

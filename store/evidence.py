@@ -49,10 +49,17 @@ def components(conn: Conn, alias_ids: Iterable[UUID]) -> set[UUID]:
     rows = conn.execute(
         "select a, b, kind from evidence where a = any(%(x)s) and b = any(%(x)s)", {"x": list(old)}
     ).fetchall()
-    types = {r["id"]: r["type"] for r in conn.execute("select id, type from alias where id = any(%s)", (list(old),))}
+    types = {
+        r["id"]: r["type"]
+        for r in conn.execute("select id, type from alias where id = any(%s)", (list(old),))
+    }
     new = join(
         old,
-        [(r["a"], r["b"], r["kind"]) for r in rows if r["kind"] != "split" and types[r["a"]] == types[r["b"]]],
+        [
+            (r["a"], r["b"], r["kind"])
+            for r in rows
+            if r["kind"] != "split" and types[r["a"]] == types[r["b"]]
+        ],
         [(r["a"], r["b"]) for r in rows if r["kind"] == "split"],
     )
     moved = {a for a in old if old[a] != new[a]}

@@ -99,10 +99,9 @@ def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
                            parent_at, unresolved, first_seen, last_seen)
         select id, environment, namespace, name, type, kind, kind_rank, system, id, parent_id, parent_at, unresolved,
                first_seen, last_seen
-        from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::smallint[],
-                    %s::text[], %s::uuid[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-             as x(id, environment, namespace, name, type, kind, kind_rank, system, parent_id, parent_at, unresolved,
-                  first_seen, last_seen)
+        from jsonb_to_recordset(%s) as x(id uuid, environment text, namespace text, name text, type text, kind text,
+            kind_rank smallint, system text, parent_id uuid, parent_at timestamptz, unresolved text,
+            first_seen timestamptz, last_seen timestamptz)
         on conflict (id) do update set
             kind = case when (excluded.kind_rank, excluded.kind, excluded.system)
                              > (alias.kind_rank, alias.kind, alias.system) then excluded.kind else alias.kind end,
@@ -119,21 +118,19 @@ def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
             last_seen = greatest(alias.last_seen, excluded.last_seen)
         """,
         (
-            [r[0].id for r in rows],
-            [r[0].environment for r in rows],
-            [r[0].namespace for r in rows],
-            [r[0].name for r in rows],
-            [r[0].type for r in rows],
-            [r[0].kind for r in rows],
-            [r[0].kind_rank for r in rows],
-            [r[0].system for r in rows],
-            [r[0].parent for r in rows],
-            [r[3] for r in rows],
-            [r[0].unresolved for r in rows],
-            [r[1] for r in rows],
-            [r[2] for r in rows],
+            Jsonb(
+                [
+                    {
+                        "id": a.id, "environment": a.environment, "namespace": a.namespace, "name": a.name,
+                        "type": a.type, "kind": a.kind, "kind_rank": a.kind_rank, "system": a.system,
+                        "parent_id": a.parent, "parent_at": parent_at, "unresolved": a.unresolved,
+                        "first_seen": first, "last_seen": last,
+                    }
+                    for a, first, last, parent_at in rows
+                ]
+            ),
         ),
-    )
+    )  # fmt: skip
 
 
 def _sent(conn: Conn, facts: Facts) -> None:
@@ -391,24 +388,22 @@ def _facets(conn: Conn, facts: Facts) -> None:
         key = (f.alias, f.name)
         if key not in newest or (f.at, f.hash) > newest[key][:2]:
             newest[key] = (f.at, f.hash, f.body)
-    rows = sorted(newest.items(), key=lambda kv: kv[0])
-    if rows:
+    if newest:
+        rows = [
+            {"a": alias, "n": name, "t": at, "h": hash_.hex(), "b": body}
+            for (alias, name), (at, hash_, body) in sorted(newest.items(), key=lambda kv: kv[0])
+        ]
         conn.execute(
             """
             insert into alias_facet (alias_id, name, at, hash, body)
-            select * from unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::bytea[], %s::jsonb[])
+            select a, n, t, decode(h, 'hex'), b
+            from jsonb_to_recordset(%s) as x(a uuid, n text, t timestamptz, h text, b jsonb)
             on conflict (alias_id, name) do update set
                 at = excluded.at, hash = excluded.hash,
                 body = case when alias_facet.hash = excluded.hash then alias_facet.body else excluded.body end
                 where (excluded.at, excluded.hash) > (alias_facet.at, alias_facet.hash)
             """,
-            (
-                [k[0] for k, _ in rows],
-                [k[1] for k, _ in rows],
-                [v[0] for _, v in rows],
-                [v[1] for _, v in rows],
-                [None if v[2] is None else Jsonb(v[2]) for _, v in rows],
-            ),
+            (Jsonb(rows),),
         )
 
 

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from checks.health import (
     BAD,
     UNKNOWN,
@@ -109,25 +111,25 @@ def _change(row: dict[str, Any], v: Health) -> dict[str, Any] | None:
 
 def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str, Any]]) -> None:
     if changes:
-        with conn.cursor() as cur:
-            cur.executemany(
-                """
-                update node set health = %(health)s, health_reason = %(health_reason)s, health_since = %(health_since)s,
-                    health_run = %(health_run)s, made_at = %(made_at)s, running = %(running)s,
-                    recovered_at = %(recovered_at)s
-                where id = %(id)s
-                """,
-                changes,
-            )
+        conn.execute(
+            """
+            update node n set health = x.health, health_reason = x.health_reason, health_since = x.health_since,
+                health_run = x.health_run, made_at = x.made_at, running = x.running, recovered_at = x.recovered_at
+            from jsonb_to_recordset(%s) as x(id uuid, health text, health_reason text, health_since timestamptz,
+                health_run uuid, made_at timestamptz, running bool, recovered_at timestamptz)
+            where n.id = x.id
+            """,
+            (Jsonb(changes),),
+        )
     if transitions:
-        with conn.cursor() as cur:
-            cur.executemany(
-                """
-                insert into transition (node_id, at, was, now, reason, run_key)
-                values (%(node_id)s, coalesce(%(at)s, now()), %(was)s, %(now)s, %(reason)s, %(run_key)s)
-                """,
-                transitions,
-            )
+        conn.execute(
+            """
+            insert into transition (node_id, at, was, now, reason, run_key)
+            select node_id, coalesce(at, now()), was, x.now, reason, run_key
+            from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text, run_key uuid)
+            """,
+            (Jsonb(transitions),),
+        )
 
 
 def _seen(r: dict[str, Any]) -> RunSeen:
@@ -182,7 +184,13 @@ def _assertions(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:
         ):
             seen[r["node_id"]].append(
                 AssertionSeen(
-                    r["name"], r["column_name"], r["severity"], r["success"], r["at"], r["message"], r["run_key"]
+                    r["name"],
+                    r["column_name"],
+                    r["severity"],
+                    r["success"],
+                    r["at"],
+                    r["message"],
+                    r["run_key"],
                 )
             )
     return {n: judge_assertions(a) for n, a in seen.items()}

@@ -185,22 +185,13 @@ def _write(conn: Conn, rows: dict[UUID, dict[str, Any]]) -> None:
     names = ", ".join(_COLUMNS)
     sets = ", ".join(f"{c} = excluded.{c}" for c in _COLUMNS)
     types = {
-        "parent_id": "uuid", "standin": "bool", "owner_id": "uuid", "sla_minutes": "int", "tags": "jsonb",
+        "parent_id": "uuid", "standin": "bool", "owner_id": "uuid", "sla_minutes": "int", "tags": "text[]",
         "criticality": "smallint", "first_seen": "timestamptz", "last_seen": "timestamptz",
         "dropped_at": "timestamptz",
     }  # fmt: skip
-    arrays = ", ".join(f"%s::{types.get(c, 'text')}[]" for c in _COLUMNS)
-    picked = ", ".join(
-        "array(select jsonb_array_elements_text(tags))" if c == "tags" else c for c in _COLUMNS
-    )
+    typed = ", ".join(f"{c} {types.get(c, 'text')}" for c in _COLUMNS)
     conn.execute(
-        f"""
-        insert into node (id, {names})
-        select id, {picked} from unnest(%s::uuid[], {arrays}) as x(id, {names})
-        on conflict (id) do update set {sets}
-        """,
-        (
-            list(rows),
-            *[[Jsonb(r[c]) if c == "tags" else r[c] for r in rows.values()] for c in _COLUMNS],
-        ),
+        f"insert into node (id, {names}) select id, {names} from jsonb_to_recordset(%s) as x(id uuid, {typed}) "
+        f"on conflict (id) do update set {sets}",
+        (Jsonb([{"id": n, **row} for n, row in rows.items()]),),
     )

@@ -122,7 +122,7 @@ def edit(
     after = {k: changes[k] for k in before}
     if not after:
         return was
-    demoted = "role" in after and was["role"] == "admin" or after.get("disabled") is True
+    demoted = ("role" in after and was["role"] == "admin") or after.get("disabled") is True
     if demoted and was["role"] == "admin" and was["disabled_at"] is None and not _other_admin(conn, user_id):
         raise Conflict(
             "this is the last admin",
