@@ -23,7 +23,6 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from graph.driver import Graph
-
     from store.record import Record
 
 ROOT = Path(__file__).resolve().parent
@@ -95,6 +94,7 @@ def up() -> None:
 
 
 def _bring_up(supervisor: Any, settings: Settings) -> None:
+    from auth import signin
     from embedded.child import secret_file
     from workers.supervise import check_port, wait_for_web
 
@@ -119,19 +119,18 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     supervisor.add("worker-project", "worker", "project")
     supervisor.add("scheduler", "scheduler")
     with opened(settings) as record:
-        password = first_admin(record, settings)
+        password = signin.first_admin(record, settings)
         if settings.demo and _seed(record, settings):
             say("seeded the demo estate (DLV_DEMO=0 leaves it out)")
             _wait_for_map(record)
-        user = "admin"
     wait_for_web(settings, web)
     say(f"ready after {time.monotonic() - began:.1f} s")
     click.echo(f"\n  DLV is at   {_address(settings)}")
     if password:
-        click.echo(f"  sign in as  {user}")
+        click.echo("  sign in as  admin")
         click.echo(f"  password    {password}   (shown once; it has to be changed at the first sign-in)")
     else:
-        click.echo(f"  sign in as  {user} with its password (lost it? `dlv admin reset {user}`)")
+        click.echo("  sign in as  admin with its password (lost it? `dlv admin reset admin`)")
     click.echo("  Ctrl-C stops it\n")
 
 
@@ -220,23 +219,24 @@ def seed() -> None:
 
 @dlv.command()
 def refold() -> None:
-    """Fold every stored event again, after a naming rule or the way of reading changed."""
-    from store import pending
+    """Read every name and every stored event again, after a naming rule changed."""
+    from ingest import refold as refolding
     from workers.wake import FOLD, Waker
 
     with running("redis_url") as s, opened(s) as record:
-        with record.tx() as conn:
-            total = pending.again(conn)
-        waker = Waker(s.redis_url)
-        waker(FOLD)
-        with click.progressbar(length=total, label="folding") as bar:
-            left = total
-            while left:
-                time.sleep(0.3)
-                row = record.one("select count(*) as n from event_pending where not set_aside")
-                now_left = min(left, int(row["n"]) if row else 0)
-                bar.update(left - now_left)
-                left = now_left
+        done = refolding.refold(record, log=click.echo)
+        Waker(s.redis_url)(FOLD)
+        _watch_folding(record, done.queued)
+
+
+def _watch_folding(record: Record, total: int) -> None:
+    """Show how the workers get on; interrupting this stops the showing only."""
+    with click.progressbar(length=total, label="folding", show_pos=True) as bar:
+        while bar.pos < total:
+            time.sleep(0.3)
+            row = record.one("select count(*) as n from event_pending where not set_aside")
+            waiting = int(row["n"]) if row else 0
+            bar.update(max(0, total - waiting - bar.pos))
 
 
 # ---------------------------------------------------------------- people
@@ -254,23 +254,22 @@ def admin() -> None:
 )
 def admin_create(username: str, role: str) -> None:
     """Make a user and print a one-time password."""
-    from store import audit, users
+    from auth import signin
+    from store.audit import SYSTEM
 
-    password = secrets.token_urlsafe(12)
-    with running() as s, opened(s) as record, record.tx() as conn:
-        users.create(conn, audit.SYSTEM, username=username, role=role, password=password, must_change=True)
+    with running() as s, opened(s) as record:
+        _, password = signin.add_user(record, SYSTEM, username, role)
     click.echo(f"{username} ({role}), one-time password: {password}")
 
 
 @admin.command("reset")
 @click.argument("username")
 def admin_reset(username: str) -> None:
-    """Give a user a new one-time password, enable it and end its sessions."""
-    from store import audit, users
+    """Give an admin a new one-time password, enable it and end its sessions."""
+    from auth import signin
 
-    password = secrets.token_urlsafe(12)
-    with running() as s, opened(s) as record, record.tx() as conn:
-        users.reset(conn, audit.SYSTEM, username=username, password=password)
+    with running() as s, opened(s) as record:
+        password = signin.reset_admin(record, username)
     click.echo(f"{username}, one-time password: {password}")
 
 
@@ -446,12 +445,6 @@ def check_graph(s: Settings) -> None:
         )
 
 
-def first_admin(record: Record, s: Settings) -> str | None:
-    from store.users import ensure_first_admin
-
-    return ensure_first_admin(record, s.admin_password)
-
-
 def _migrate(s: Settings) -> list[str]:
     from store import partitions
     from store import record as store_record
@@ -463,6 +456,10 @@ def _migrate(s: Settings) -> list[str]:
 
 
 def _seed(record: Record, s: Settings) -> bool:
+    from importlib.util import find_spec
+
+    if not find_spec("ingest.demo"):
+        return False
     from ingest import demo
 
     seed_: Callable[[Record, Settings], bool] = demo.seed

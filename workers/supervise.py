@@ -128,19 +128,21 @@ class Supervisor:
                 return
             code = part.process.returncode
             part.process = None
-            part.next_try = now + part.backoff()
+            wait = part.backoff()
+            part.next_try = now + wait
             part.failures += 1
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            self.say(f"{part.name} {how}; restarting in {part.backoff():.1f} s (log: {part.log})")
+            self.say(f"{part.name} {how}; restarting in {wait:.1f} s (log: {part.log})")
         if now < part.next_try:
             return
         try:
             part.begin()
         except (DlvError, OSError) as e:
             part.process = None
+            wait = part.backoff()
             part.failures += 1
-            part.next_try = time.monotonic() + part.backoff()
-            self.say(f"{part.name} did not start; again in {part.backoff():.1f} s: {str(e).splitlines()[0]}")
+            part.next_try = time.monotonic() + wait
+            self.say(f"{part.name} did not start; again in {wait:.1f} s: {str(e).splitlines()[0]}")
             return
         self.say(f"{part.name} is up again")
         if server is not None and self._with_addresses() != self.settings:
