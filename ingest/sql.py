@@ -311,12 +311,10 @@ def _columns_of(
     names = [s.alias_or_name for s in qualified.selects]
     if scope is None or len(names) > MOST_COLUMNS:
         return
+    roots = lineage(None, qualified, schema, dialect=dialect, scope=scope, trim_selects=False, copy=False)
     for i, name in enumerate(names):
-        if not name or name == "*":
-            continue
-        try:
-            root = lineage(name, qualified, dialect=dialect, scope=scope, trim_selects=False, copy=False)
-        except _CANNOT:
+        root = roots.get(name)
+        if root is None or not name or name == "*":
             continue
         out = wanted[i] if i < len(wanted) else name
         for leaf, kind in _leaves(root, "IDENTITY"):
