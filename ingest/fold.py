@@ -17,7 +17,7 @@ from ingest.naming import Rules
 from ingest.reading import rules_of
 from ingest.translate import Source, translate
 from store import facts as facts_store
-from store import health, materialise, pending
+from store import edges, health, materialise, pending
 from store.record import Conn, Record
 
 log = logging.getLogger("dlv.fold")
@@ -77,6 +77,8 @@ def fold(conn: Conn, rows: list[dict[str, Any]], now: datetime) -> None:
         _read(facts, row, rules)
     touched = facts_store.write(conn, facts, now)
     materialise.refresh(conn, touched.nodes)
+    if touched.opened:
+        edges.cover(conn, touched.opened)
     health.judge(conn, health.affected(conn, touched.nodes, touched.runs), now)
 
 

@@ -22,12 +22,13 @@ from store.record import Conn
 
 @dataclass
 class Touched:
-    """What a batch changed: ``aliases`` were seen, ``runs`` moved, ``edges`` are new or opened."""
+    """What a batch changed: ``aliases`` and ``edges`` were seen, ``runs`` moved, ``opened`` edges hold from now on."""
 
     aliases: set[UUID] = field(default_factory=set)
     nodes: set[UUID] = field(default_factory=set)
     runs: set[UUID] = field(default_factory=set)
     edges: set[UUID] = field(default_factory=set)
+    opened: set[UUID] = field(default_factory=set)
 
 
 def write(conn: Conn, facts: Facts, today: datetime) -> Touched:
@@ -39,7 +40,7 @@ def write(conn: Conn, facts: Facts, today: datetime) -> Touched:
     _drops(conn, facts, touched)
     _runs(conn, facts, touched, today)
     _edges(conn, facts, touched)
-    intervals.recompute(conn, touched.edges)
+    touched.opened = intervals.recompute(conn, touched.edges)
     _columns(conn, facts)
     _schemas(conn, facts)
     _facets(conn, facts)
