@@ -16,8 +16,8 @@ from ingest.facts import Facts
 from ingest.naming import Rules
 from ingest.reading import rules_of
 from ingest.translate import Source, translate
-from store import facts as facts_store
 from store import edges, health, materialise, pending
+from store import facts as facts_store
 from store.record import Conn, Record
 
 log = logging.getLogger("dlv.fold")

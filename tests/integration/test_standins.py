@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from said import dataset, edges, event, node, say
+
 from store import edges as edges_store
 from store.audit import SYSTEM
 from store.record import Record
@@ -22,4 +23,4 @@ def test_an_observed_job_covers_a_hand_drawn_edge(record: Record) -> None:
     say(record, event("copy", [dataset(PG, "d.s.one")], [dataset(PG, "d.s.two")], minute=9))
     assert not drawn & edges(record)
     assert {("d.s.one", "copy"), ("copy", "d.s.two")} <= edges(record)
-    assert {r["by"] for r in record.all("select by from edge_retirement")} == {"observed job copy"}
+    assert {r["by"] for r in record.all("select by from edge_retirement")} == {"copy"}
