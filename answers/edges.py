@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from answers import cursor as cursors
 from answers import nodes
-from errors import NotFound
+from errors import Invalid, NotFound
 from store import annotations as annotation_store
 from store import edges as store
 
@@ -32,3 +33,19 @@ def get(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
             "runs": [nodes.plain(r) for r in store.proofs(conn, ids)],
             "annotations": [nodes.plain(r) for r in annotation_store.of_edges(conn, ids)],
         }
+
+
+def of_node(dlv: Dlv, node: str | UUID, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
+    """{items, next}: edges at either end of a node, ended ones too, those that hold and were seen last first."""
+    me = nodes.resolve(dlv, node, "node")
+    offset = 0
+    if cursor:
+        (offset,) = cursors.decode(cursor, 1)
+        if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 1 << 31:
+            raise Invalid("cursor is not one that this call gave", field="cursor")
+    with dlv.record.tx() as conn:
+        rows = store.of_node(conn, me, limit + 1, offset)
+    return {
+        "items": [nodes.plain(r) for r in rows[:limit]],
+        "next": cursors.encode([offset + limit]) if len(rows) > limit else None,
+    }

@@ -11,7 +11,7 @@ from answers import cursor as cursors
 from answers import nodes, status
 from errors import Invalid
 from graph import reach
-from graph.model import Filters, Reach
+from graph.model import Direction, Filters, Reach
 from store import standing as record_of
 
 if TYPE_CHECKING:
@@ -36,16 +36,30 @@ def impact(
     Items are whole nodes with ``hop``, nearest first. Filters select what is listed and counted and never prune
     paths. With ``as_of`` reach is that of then, from the record; the nodes are described as they are now.
     """
-    check(direction, depth)
-    node = nodes.get(dlv, id_)
+    limit = max(1, min(limit, MAX_LIMIT))
     after = None
     if cursor:
         hop, last = cursors.decode(cursor, 2)
         if not isinstance(hop, int):
             raise Invalid("cursor is not one that this call gave", field="cursor")
         after = (hop, nodes.uuid_of(last, "cursor"))
-    limit = max(1, min(limit, MAX_LIMIT))
-    found = _reach(dlv, node, direction, depth, wanted(dlv, filters), as_of, limit, after)
+    return whole(dlv, id_, direction, depth, filters, as_of, limit, after)
+
+
+def whole(
+    dlv: Dlv,
+    id_: str | UUID,
+    direction: str,
+    depth: int | None,
+    filters: Mapping[str, Any] | None,
+    as_of: datetime | None,
+    limit: int,
+    after: tuple[int, UUID] | None = None,
+) -> dict[str, Any]:
+    """As :func:`impact`, for any ``limit``."""
+    way = check(direction, depth)
+    node = nodes.get(dlv, id_)
+    found = _reach(dlv, node, way, depth, wanted(dlv, filters), as_of, limit, after)
     hops = dict(found.items)
     items = [n | {"hop": hops[UUID(n["id"])]} for n in nodes.many(dlv, hops)]
     more = found.cut and bool(found.items)
@@ -65,11 +79,12 @@ def impact(
     }
 
 
-def check(direction: str, depth: int | None) -> None:
+def check(direction: str, depth: int | None) -> Direction:
     if direction not in DIRECTIONS:
         raise Invalid(f"direction is {direction!r}", field="direction", hint="downstream or upstream")
     if depth is not None and not 1 <= depth <= 1000:
         raise Invalid(f"depth is {depth}", field="depth", hint="hops from 1 to 1000, or leave it out for all")
+    return direction  # type: ignore[return-value]
 
 
 def wanted(dlv: Dlv, filters: Mapping[str, Any] | None) -> Filters:
@@ -105,7 +120,7 @@ def _tuple(value: Any) -> tuple[str, ...]:
 def _reach(
     dlv: Dlv,
     node: Mapping[str, Any],
-    direction: str,
+    direction: Direction,
     depth: int | None,
     filters: Filters,
     as_of: datetime | None,

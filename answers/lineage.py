@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from answers import cursor as cursors
 from answers import layout, nodes
 from answers.impact import check
 from answers.status import iso
@@ -94,18 +95,25 @@ def folded(
     shown: Iterable[str | UUID] = (),
     as_of: datetime | None = None,
     limit: int = 50,
-    offset: int = 0,
+    cursor: str | None = None,
 ) -> dict[str, Any]:
     """{items, total, next}: the neighbours of a node in one direction that are not among ``shown``, those that
-    matter most first. ``next`` is the offset of the next page or None."""
+    matter most first; beyond a stand-in job the dataset it leads to."""
     check(direction, None)
     limit = max(1, min(limit, nodes.MAX_PAGE))
     node = nodes.resolve(dlv, id_)
     without = [nodes.uuid_of(s, "shown") for s in shown]
+    offset = 0
+    if cursor:
+        (offset,) = cursors.decode(cursor, 1)
+        if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 1 << 31:
+            raise Invalid("cursor is not one that this call gave", field="cursor")
     with dlv.record.tx() as conn:
         ids, total = store.neighbour_ids(conn, node, direction, as_of, without, limit, offset)
-    more = offset + limit
-    return {"items": nodes.many(dlv, ids), "total": total, "next": more if more < total else None}
+        beyond = store.beyond(conn, ids, direction, as_of)
+    more = offset + limit < total
+    items = nodes.many(dlv, [beyond.get(i, i) for i in ids])
+    return {"items": items, "total": total, "next": cursors.encode([offset + limit]) if more else None}
 
 
 class _View:

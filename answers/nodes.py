@@ -20,7 +20,7 @@ from store import runs as run_store
 if TYPE_CHECKING:
     from answers.context import Dlv
 
-MAX_PAGE = 500
+MAX_PAGE = 1000
 
 
 def uuid_of(text: str | UUID, field: str = "id") -> UUID:
@@ -262,3 +262,10 @@ def time_of(text: object, field: str) -> datetime:
             hint="ISO 8601, e.g. 2026-11-01T06:00:00Z",
         ) from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def options(dlv: Dlv) -> dict[str, Any]:
+    """What can be filtered by: {type, kind, system, environment, tag, team: [{key, n, name?}]}, the most frequent
+    first."""
+    with dlv.record.tx() as conn:
+        return {k: [plain(r) for r in rows] for k, rows in store.options(conn).items()}

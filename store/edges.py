@@ -76,6 +76,14 @@ def neighbour_ids(
     return [r["id"] for r in rows], rows[0]["total"] if rows else 0
 
 
+def beyond(conn: Conn, ids_: list[UUID], direction: str, at: datetime | None) -> dict[UUID, UUID]:
+    """Of those that are stand-in jobs, the dataset on their other side."""
+    standins = [r["id"] for r in conn.execute("select id from node where id = any(%s) and standin", (ids_,))]
+    if not standins:
+        return {}
+    return {r["near"]: r["far"] for r in conn.execute(_step(direction, at), {"ids": standins, "at": at})}
+
+
 def degrees(conn: Conn, ids: Iterable[UUID], at: datetime | None) -> dict[tuple[UUID, str], int]:
     """How many neighbours each node has, by (node, direction); 0 is left out."""
     out: dict[tuple[UUID, str], int] = {}
@@ -107,7 +115,7 @@ def induced(conn: Conn, ids: Iterable[UUID], at: datetime | None) -> list[dict[s
     ).fetchall()
 
 
-def of_node(conn: Conn, node: UUID, limit: int = 200) -> list[dict[str, Any]]:
+def of_node(conn: Conn, node: UUID, limit: int = 200, offset: int = 0) -> list[dict[str, Any]]:
     """Edges at either end of a node, ended ones too, those that hold and were seen last first: id, source, target,
     source_name, target_name (nodes; beyond a stand-in job the dataset it stands for), standin, provenance,
     first_seen, last_seen, valid_from, valid_to, runs (how many prove it)."""
@@ -129,8 +137,8 @@ def of_node(conn: Conn, node: UUID, limit: int = 200) -> list[dict[str, Any]]:
                                  where x.node_id = tn.id limit 1) tb on tn.standin
              left join lateral (select valid_from, valid_to from edge_interval where edge_id = e.id
                                  order by valid_from desc limit 1) i on true
-            order by i.valid_to desc nulls first, e.last_seen desc, e.id limit %(limit)s""",
-        {"node": node, "limit": limit},
+            order by i.valid_to desc nulls first, e.last_seen desc, e.id limit %(limit)s offset %(offset)s""",
+        {"node": node, "limit": limit, "offset": offset},
     ).fetchall()
 
 

@@ -212,3 +212,32 @@ def search(conn: Conn, q: str, limit: int) -> list[UUID]:
         args |= {f"w{i}": f"%{like(w)}%" for i, w in enumerate(words)}
     query = _SEARCH.format(hits=" union ".join(f"({_HIT} {c} limit %(cap)s)" for c in conds))
     return [r["id"] for r in conn.execute(query, args)]
+
+
+def options(conn: Conn, limit: int = 200) -> dict[str, list[dict[str, Any]]]:
+    """The values that nodes on the map have in what they are filtered by, with how many have them."""
+    out: dict[str, list[dict[str, Any]]] = {
+        k: [] for k in ("type", "kind", "system", "environment", "tag", "team")
+    }
+    for r in conn.execute(
+        f"""select case when grouping(n.type) = 0 then 'type' when grouping(n.kind) = 0 then 'kind'
+                        when grouping(n.system) = 0 then 'system' else 'environment' end as field,
+                   coalesce(n.type, n.kind, n.system, n.environment) as key, count(*) as n
+              from node n where {ON_MAP}
+             group by grouping sets ((n.type), (n.kind), (n.system), (n.environment))
+             order by 3 desc, 2"""
+    ):
+        if len(out[r["field"]]) < limit:
+            out[r["field"]].append({"key": r["key"], "n": r["n"]})
+    out["tag"] = conn.execute(
+        f"""select t as key, count(*) as n from node n, unnest(n.tags) t where {ON_MAP}
+             group by t order by 2 desc, 1 limit %s""",
+        (limit,),
+    ).fetchall()
+    out["team"] = conn.execute(
+        f"""select t.id as key, t.name, count(n.id) as n from team t
+              left join node n on n.owner_id = t.id and {ON_MAP}
+             where t.retired_at is null group by t.id order by 3 desc, lower(t.name) limit %s""",
+        (limit,),
+    ).fetchall()
+    return out

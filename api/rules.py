@@ -1,0 +1,96 @@
+"""Naming rules: how names are read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from answers import cursor as cursors
+from api.resource import Call, Given, Out, Page, PageQuery, Resource, Text
+from auth.roles import ADMIN, READER
+from errors import Invalid, NotFound
+from store import rules
+
+resource = Resource("naming rules")
+
+Kind = Literal["host_alias", "default_schema", "ignore", "environment", "partition"]
+
+
+class RuleOut(Out):
+    id: int
+    kind: Kind
+    pattern: str
+    value: str
+    producer_id: int | None
+    producer: str | None
+    created_at: datetime
+
+
+class NewRule(Given):
+    kind: Kind
+    pattern: Text = Field(min_length=1, max_length=500)
+    value: Text = Field("", max_length=500)
+    producer_id: int | None = None
+
+
+class RuleChange(Given):
+    kind: Kind | None = None
+    pattern: Text | None = Field(None, max_length=500)
+    value: Text | None = Field(None, max_length=500)
+    producer_id: int | None = None
+
+
+class RuleQuery(PageQuery):
+    kind: Kind | None = None
+
+
+@resource.get("/naming-rules", need=READER, query=RuleQuery, returns=Page[RuleOut], etag=True)
+def page(call: Call) -> dict[str, Any]:
+    """Rules in the order in which they are tried."""
+    after = None
+    if call.query.cursor:
+        (after,) = cursors.decode(call.query.cursor, 1)
+        if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 1 << 62:
+            raise Invalid("cursor is not one that this call gave", field="cursor")
+    limit = call.query.limit
+    with call.dlv.record.tx() as conn:
+        rows = rules.page(conn, call.query.kind, limit + 1, after)
+    items = rows[:limit]
+    return {"items": items, "next": cursors.encode([items[-1]["id"]]) if len(rows) > limit else None}
+
+
+@resource.post("/naming-rules", need=ADMIN, body=NewRule, returns=RuleOut, status=201)
+def create(call: Call) -> dict[str, Any]:
+    """A new rule, for events from now on; `dlv refold` applies it to those before."""
+    with call.dlv.record.tx() as conn:
+        return rules.create(conn, call.actor, call.body.model_dump())
+
+
+@resource.get("/naming-rules/{id}", need=READER, returns=RuleOut, etag=True)
+def get(call: Call, id: int) -> dict[str, Any]:
+    """One rule."""
+    with call.dlv.record.tx() as conn:
+        return rules.get(conn, _id(id))
+
+
+@resource.patch("/naming-rules/{id}", need=ADMIN, body=RuleChange, returns=RuleOut)
+def edit(call: Call, id: int) -> dict[str, Any]:
+    """Change a rule, for events from now on."""
+    said = call.body.model_dump(exclude_unset=True)
+    with call.dlv.record.tx() as conn:
+        return rules.edit(conn, call.actor, _id(id), said)
+
+
+@resource.delete("/naming-rules/{id}", need=ADMIN, status=204)
+def delete(call: Call, id: int) -> None:
+    """Remove a rule, for events from now on."""
+    with call.dlv.record.tx() as conn:
+        rules.delete(conn, call.actor, _id(id))
+
+
+def _id(id_: int) -> int:
+    if not 0 < id_ < 1 << 62:
+        raise NotFound(f"no naming rule has the id {id_}", field="id")
+    return id_
