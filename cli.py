@@ -106,12 +106,11 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     if not settings.secret_key:
         key = secret_file(settings.home / "secrets" / "secret_key", lambda: secrets.token_urlsafe(48))
         supervisor.settings = settings.with_(secret_key=key)
+    check_given(settings)
     with home_errors(settings):
         stack.start()
     supervisor.adopt_servers()
     settings = supervisor.settings
-    check_redis(settings)
-    check_graph(settings)
     for name in _migrate(settings):
         say(f"migrated {name}")
     web = supervisor.add("web", "web")
@@ -119,11 +118,11 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     supervisor.add("worker-project", "worker", "project")
     supervisor.add("scheduler", "scheduler")
     with opened(settings) as record:
-        password = signin.first_admin(record, settings)
         if settings.demo and _seed(record, settings):
             say("seeded the demo estate (DLV_DEMO=0 leaves it out)")
             _wait_for_map(record)
-    wait_for_web(settings, web)
+        wait_for_web(settings, web)
+        password = signin.first_admin(record, settings)  # last: what is made here is printed here, once
     say(f"ready after {time.monotonic() - began:.1f} s")
     click.echo(f"\n  DLV is at   {_address(settings)}")
     if password:
@@ -284,7 +283,7 @@ def graph() -> None:
 @graph.command("rebuild")
 def graph_rebuild() -> None:
     """Fill a new graph from the record while readers use the old one."""
-    from workers.projector import rebuild
+    from workers.rebuild import rebuild
 
     with (
         running("graph_url") as s,
@@ -413,6 +412,29 @@ def home_errors(s: Settings) -> Iterator[None]:
             f"DLV_HOME ({s.home}): {e.strerror or e}: {e.filename or ''}",
             field="DLV_HOME",
             hint="set DLV_HOME to a folder this user may write, on a local disk",
+        ) from e
+
+
+def check_given(s: Settings) -> None:
+    """What is pointed elsewhere must answer now; raise :class:`BadSetting` that names the one that does not."""
+    if s.database_url:
+        check_database(s)
+    if s.redis_url:
+        check_redis(s)
+    if s.graph_url:
+        check_graph(s)
+
+
+def check_database(s: Settings) -> None:
+    import psycopg
+
+    try:
+        psycopg.connect(s.database_url, connect_timeout=5).close()
+    except psycopg.Error as e:
+        raise BadSetting(
+            f"DLV_DATABASE_URL: tried {_shown(s.database_url)}: {str(e).strip().splitlines()[0]}",
+            field="DLV_DATABASE_URL",
+            hint="check host, port, database, user and password; the server must run and let this machine in",
         ) from e
 
 

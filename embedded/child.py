@@ -191,12 +191,10 @@ def wait_ready(
 
 
 class StartFailed(BadSetting):
-    """An embedded server did not come up; the message has the end of its log."""
+    """A child did not come up; the message has the end of its log."""
 
     def __init__(self, name: str, why: str, log: Path) -> None:
-        super().__init__(
-            f"embedded {name}: {why}\n{tail(log)}", field="DLV_HOME", hint=f"the whole log is {log}"
-        )
+        super().__init__(f"{name}: {why}\n{tail(log)}".rstrip(), hint=f"the whole log is {log}")
 
 
 def package_folder(package: str) -> Path:
