@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal, LiteralString, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import neo4j
 from neo4j.exceptions import (
@@ -66,7 +66,9 @@ class Graph:
                 agent = str(session.run("RETURN 1").consume().server.agent)
                 return "arcadedb" if "arcade" in agent.lower() else _by_functions(session)
 
-            self._dialect = self._guarded(ask)
+            found: Dialect = self._guarded(ask)
+            self._dialect = found
+            return found
         return self._dialect
 
     def read(self, query: str, **params: Any) -> list[Row]:
@@ -74,13 +76,13 @@ class Graph:
 
         @neo4j.unit_of_work(timeout=QUERY_SECONDS)
         def work(tx: neo4j.ManagedTransaction) -> list[Row]:
-            return tx.run(cast(LiteralString, query), params).data()
+            return tx.run(query, params).data()
 
         return self._guarded(lambda session: session.execute_read(work))
 
     def write(self, query: str, **params: Any) -> list[Row]:
         """One statement in a transaction of its own, tried again where another one was in the way."""
-        return self.transact(lambda tx: tx.run(cast(LiteralString, query), params).data())
+        return self.transact(lambda tx: tx.run(query, params).data())
 
     def transact(self, work: Callable[[neo4j.ManagedTransaction], T]) -> T:
         """Several statements in one transaction; ``work`` may be called again, so it must do nothing else."""
@@ -90,13 +92,13 @@ class Graph:
         """The plan the server would take (EXPLAIN); empty where it does not say."""
 
         def ask(session: neo4j.Session) -> dict[str, Any]:
-            return session.run(cast(LiteralString, f"EXPLAIN {query}"), params).consume().plan or {}
+            return session.run(f"EXPLAIN {query}", params).consume().plan or {}
 
         return self._guarded(ask)
 
     def schema(self, statement: str) -> None:
         """A statement that changes the schema; it takes no parameters and no other statement beside it."""
-        self._guarded(lambda session: session.run(cast(LiteralString, statement)).consume())
+        self._guarded(lambda session: session.run(statement).consume())
 
     def check(self) -> str | None:
         """None where the graph answers, else what is wrong."""

@@ -7,7 +7,7 @@ transaction on its way finds a higher epoch there, and its transaction is undone
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any
 from uuid import UUID
 
 import neo4j
@@ -44,7 +44,7 @@ def apply(
     its edges. With ``epoch`` it raises :class:`Fenced` where a higher one was here.
     """
     n = names(generation)
-    statements = [
+    statements: list[tuple[str, list[Any]]] = [
         (
             f"UNWIND $rows AS r MATCH (n:{n.node} {{id: r}}) DETACH DELETE n",
             [str(i) for i in gone],
@@ -70,7 +70,7 @@ def apply(
             _take_fence(tx, epoch)
         for text, rows in statements:
             for i in range(0, len(rows), BATCH):
-                tx.run(cast(LiteralString, text), rows=rows[i : i + BATCH]).consume()
+                tx.run(text, rows=rows[i : i + BATCH]).consume()
 
     graph.transact(work)
 
@@ -80,10 +80,15 @@ def fill(
     generation: int,
     nodes: Sequence[GraphNode] = (),
     edges: Sequence[GraphEdge] = (),
+    *,
+    epoch: int,
 ) -> None:
-    """Put into a generation nobody else writes what is not there yet; several times faster than :func:`apply`."""
+    """Put into a generation that only this rebuild writes what is not there yet; faster than :func:`apply`.
+
+    Rebuilds have a fence of their own, so that a projector goes on beside one.
+    """
     n = names(generation)
-    statements = [
+    statements: list[tuple[str, list[Any]]] = [
         (
             f"UNWIND $rows AS r CREATE (n:{n.node}) SET n = r",
             [{"id": str(g.id)} | properties(g) for g in nodes],
@@ -96,9 +101,10 @@ def fill(
     ]
 
     def work(tx: neo4j.ManagedTransaction) -> None:
+        _take_fence(tx, epoch, "rebuild")
         for text, rows in statements:
             if rows:
-                tx.run(cast(LiteralString, text), rows=rows).consume()
+                tx.run(text, rows=rows).consume()
 
     graph.transact(work)
 
@@ -143,13 +149,25 @@ def _pairs(edges: Sequence[GraphEdge]) -> list[list[str]]:
     return [[str(e.source), str(e.target)] for e in edges]
 
 
-def _take_fence(tx: neo4j.ManagedTransaction, epoch: int) -> None:
+def raise_fence(graph: Graph, name: str, epoch: int) -> None:
+    """From now on nobody with a lower epoch writes: ``name`` is projector or rebuild."""
+    graph.transact(lambda tx: _take_fence(tx, epoch, name))
+
+
+def fence(graph: Graph) -> int | None:
+    """The highest epoch that has written; None where nobody has, or the graph was lost since."""
+    rows = graph.read("MATCH (f:Fence {id: 'projector'}) RETURN f.epoch AS epoch")
+    return int(rows[0]["epoch"]) if rows else None
+
+
+def _take_fence(tx: neo4j.ManagedTransaction, epoch: int, name: str = "projector") -> None:
     """Lock the fence by writing to it, and only then read it: what is read cannot change before we commit."""
-    tx.run("MERGE (f:Fence {id: 'projector'}) SET f.held = $epoch", epoch=epoch).consume()
+    tx.run("MERGE (f:Fence {id: $name}) SET f.held = $epoch", name=name, epoch=epoch).consume()
     row = tx.run(
-        "MATCH (f:Fence {id: 'projector'}) "
+        "MATCH (f:Fence {id: $name}) "
         "SET f.epoch = CASE WHEN coalesce(f.epoch, 0) < $epoch THEN $epoch ELSE f.epoch END "
         "RETURN f.epoch AS epoch",
+        name=name,
         epoch=epoch,
     ).single()
     if row is None or row["epoch"] != epoch:

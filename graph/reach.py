@@ -246,9 +246,7 @@ def paths(graph: Graph, generation: int, a: UUID, b: UUID, limit: int = 10) -> P
     for s, t in induced(graph, generation, between):
         out[s].append(t)
     found: list[list[UUID]] = []
-    looked = 0
-    for path in _simple_paths(out, a, b):
-        looked += 1
+    for looked, path in enumerate(_simple_paths(out, a, b), 1):
         if path is not None:
             if len(found) == limit:
                 return Paths(found, True)

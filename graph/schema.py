@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+
+from neo4j.exceptions import ClientError
 
 from graph.driver import Graph
 
@@ -52,3 +55,10 @@ def drop(graph: Graph, generation: int) -> int:
         if not rows or not rows[0]["n"]:
             return gone
         gone += int(rows[0]["n"])
+
+
+def forget(graph: Graph, generation: int) -> None:
+    """Remove the indexes of a generation that was dropped; where the server cannot, they stay, empty."""
+    for statement in (f"DROP CONSTRAINT n{generation}_id IF EXISTS", f"DROP INDEX f{generation}_x IF EXISTS"):
+        with contextlib.suppress(ClientError):
+            graph.schema(statement)

@@ -440,11 +440,17 @@ create table graph_dirty (
     primary key (kind, key)
 );
 
+create table graph_redo (                              -- what was projected while a rebuild fills the next generation
+    kind text not null,                                -- as in graph_dirty
+    key  uuid not null,                                -- as in graph_dirty; brought into the next generation before it is used
+    primary key (kind, key)
+);
+
 create table graph_state (
     one          boolean primary key default true check (one),
     generation   integer not null default 1,           -- readers use this one; a rebuild fills the next and then moves it
     projected_at timestamptz,                          -- last time the projector caught up
     away_since   timestamptz,                          -- the projector cannot reach the graph since
-    rebuild      jsonb                                 -- {"done","total","started_at"} while a rebuild runs
+    rebuild      jsonb                                 -- {"done","total","started_at","generation"} while a rebuild runs
 );
 insert into graph_state default values;
