@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -109,7 +109,7 @@ class Rules:
     @cached_property
     def _ignore(self) -> re.Pattern[str] | None:
         good = [p for p in self.ignore if _compiles(p)]
-        return re.compile("|".join(f"(?:{p})" for p in good)) if good else None
+        return re.compile("|".join(f"(?:{p})" for p in good), re.IGNORECASE) if good else None
 
     @cached_property
     def _environments(self) -> list[tuple[re.Pattern[str], str]]:
@@ -299,8 +299,21 @@ def _place(namespace: str, name: str, rules: Rules, producer: str) -> _Place:
     if seen is None:
         if len(rules._read) > 50_000:
             rules._read.clear()
-        seen = rules._read[key] = _read_place(namespace, name, rules, producer)
+        seen = rules._read[key] = _settled(namespace, name, rules, producer)
     return seen
+
+
+def _settled(namespace: str, name: str, rules: Rules, producer: str) -> _Place:
+    """Read until reading changes nothing: a name already read is read as itself, whatever it was made of."""
+    place = first = _read_place(namespace, name, rules, producer)
+    for _ in range(5):
+        again = _read_place(place.namespace, place.name, rules, producer)
+        if (again.namespace, again.name) == (place.namespace, place.name):
+            break
+        place = again
+    return replace(
+        place, unresolved=place.unresolved or first.unresolved, ignored=place.ignored or first.ignored
+    )
 
 
 def _read_place(namespace: str, name: str, rules: Rules, producer: str) -> _Place:
@@ -308,15 +321,21 @@ def _read_place(namespace: str, name: str, rules: Rules, producer: str) -> _Plac
     if whole and _has_scheme(whole):
         namespace = whole
     system, host, rest = _split(namespace)
+    unresolved = None
     if system.path:
         namespace, name = _path_name(system, host, rest, name)
     elif system is _UNKNOWN:
         namespace = _strip_userinfo(namespace.strip())
+        quoted = '"' in name or "`" in name
         name = _dotted(name, system)
+        if quoted:
+            unresolved = (
+                f"'{name}' is a table's name, but the namespace '{namespace}' does not say in which system; "
+                f"tried: a host alias for {namespace} (none configured)"
+            )
     else:
         namespace = _host_namespace(system, host, rest, rules, producer)
         name = _dotted(name, system) if system.parts or system.fold != "keep" else name.strip()
-    unresolved = None
     if system.parts:
         name, unresolved = _complete(system, namespace, name, rest, rules)
     name = _fold_partitions(namespace, name, rules)
@@ -347,7 +366,9 @@ def _split(namespace: str) -> tuple[System, str, str]:
     scheme = _SYNONYMS.get(scheme, scheme)
     system = _SYSTEMS.get(scheme) or _SYSTEMS.get(_SYNONYMS.get(scheme.split("+")[0], scheme.split("+")[0]))
     if system is None:
-        return System(scheme, kind="dataset"), *_authority(match[2])
+        authority, rest = _authority(match[2])
+        known = bool(authority.rpartition("@")[2].strip(",; ")) and scheme != "jdbc"
+        return (System(scheme, kind="dataset"), authority, rest) if known else (_UNKNOWN, "", "")
     after = match[2]
     if lower.startswith("jdbc:"):
         oracle = _JDBC_ORACLE.match(after) if system.name == "oracle" else None
@@ -453,31 +474,38 @@ def parts_of(name: str) -> list[tuple[str, bool]]:
     return [(p, q) for p, q in found if p]
 
 
+#: Quoting changes nothing there: names differ by more than case.
+_CASELESS = {"mssql", "duckdb", "sqlite", "hive", "glue", "trino", "athena", "databricks", "unitycatalog"}
+
+
+def split(name: str) -> list[str]:
+    """The parts of a normalised dotted name, each still quoted where it is."""
+    return [m[0] for m in re.finditer(r'"(?:[^"]|"")*"|[^."]+', name)]
+
+
 def _fold(part: str, quoted: bool, system: System) -> str:
-    if quoted and system.name not in (
-        "mssql",
-        "duckdb",
-        "sqlite",
-        "hive",
-        "glue",
-        "trino",
-        "athena",
-        "databricks",
-    ):
-        return part
-    return part.lower() if system.fold == "lower" else part.upper() if system.fold == "upper" else part
+    """One part as DLV writes it: unquoted where unquoted means the same, else in double quotes."""
+    folded = part.lower() if system.fold == "lower" else part.upper() if system.fold == "upper" else part
+    if not quoted or system.name in _CASELESS:
+        part = folded
+    if "." in part or '"' in part or part != folded:
+        return '"' + part.replace('"', '""') + '"'
+    return part
 
 
 def _dotted(name: str, system: System) -> str:
-    if not re.search(r'["`\[]', name) and system.fold == "keep":
-        return name.strip()
-    return ".".join(_fold(p, q, system) for p, q in parts_of(name)) or name.strip()
+    name = name.strip()
+    if system.name == "bigquery":
+        name = re.sub(r"^([\w-]+):(?=\w+\.)", r"\1.", name)  # project:dataset.table, the legacy way
+    if system.fold == "keep" and not re.search(r'["`\[]', name):
+        return name
+    return ".".join(_fold(p, q, system) for p, q in parts_of(name)) or name
 
 
 def _complete(system: System, namespace: str, name: str, rest: str, rules: Rules) -> tuple[str, str | None]:
     """A name with too few parts, completed by the namespace's own database or a configured default; or why not."""
-    parts = name.split(".")
-    if len(parts) >= system.parts:
+    parts = split(name)
+    if len(parts) >= system.parts or not parts:
         return name, None
     database = unquote(rest.strip("/").split("/")[0]) if rest.strip("/") else ""
     if database:
@@ -543,7 +571,11 @@ def _path_name(system: System, authority: str, rest: str, name: str) -> tuple[st
         if system.name == "file" and not authority:
             rest = rest or inner[2]
         name = ""
-    joined = re.sub(r"/{2,}", "/", f"{rest.rstrip('/')}/{name}" if rest.strip("/") and name else rest or name)
+    if rest.strip("/"):
+        joined = f"{rest.rstrip('/')}/{name}" if name else rest
+    else:
+        joined = f"{rest}/{name}" if rest else name
+    joined = re.sub(r"/{2,}", "/", joined)
     joined = joined.rstrip("/")
     if system.name == "file":
         host = authority.lower()
@@ -567,15 +599,17 @@ def _path_name(system: System, authority: str, rest: str, name: str) -> tuple[st
 
 def _fold_partitions(namespace: str, name: str, rules: Rules) -> str:
     whole = f"{namespace}/{name}"
-    for pattern, replacement in rules._partitions:
-        for _ in range(12):
+    for _ in range(12):
+        before = whole
+        for pattern, replacement in rules._partitions:
             try:
                 folded = pattern.sub(replacement, whole, count=1)
             except (re.error, IndexError):
-                break
-            if folded == whole or not folded.startswith(namespace):
-                break
-            whole = folded
+                continue
+            if folded.startswith(namespace):
+                whole = folded
+        if whole == before:
+            break
     return whole[len(namespace) + 1 :] if whole.startswith(f"{namespace}/") else ""
 
 
@@ -688,7 +722,7 @@ def job(
     is_test = False
     if system == "dbt":
         name, is_test = _dbt_name(name, facets, sub)
-    if rules._ignore and rules._ignore.search(f"{namespace}/{name}"):
+    if not is_test and _is_ignored_job(namespace, (name, sent, _dbt_relation(facets)), rules):
         return None
     kind, rank = _job_kind(system, name, facets, sub)
     parent = _parent(namespace, name, system, run_facets, sub)
@@ -714,6 +748,16 @@ def job(
         log_url=_log_url(run_facets, airflow),
         engine=_engine(run_facets),
     )
+
+
+def _is_ignored_job(namespace: str, names: Iterable[str], rules: Rules) -> bool:
+    return rules._ignore is not None and any(rules._ignore.search(f"{namespace}/{n}") for n in names if n)
+
+
+def _dbt_relation(facets: Facets) -> str:
+    """Where a dbt model builds: a pull request's schema makes its job throw-away too."""
+    parts = [_str(facets, "dbt_node", key) for key in ("database", "schema", "alias")]
+    return ".".join(parts) if parts[1] else ""
 
 
 _INTEGRATIONS = {
