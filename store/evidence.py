@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+from store import dirty
 from store.record import LOCK_EVIDENCE, Conn
 
 #: what people said first, then what tools said
@@ -65,7 +66,9 @@ def components(conn: Conn, alias_ids: Iterable[UUID]) -> set[UUID]:
     moved = {a for a in old if old[a] != new[a]}
     for a in sorted(moved):
         conn.execute("update alias set node_id = %s where id = %s", (new[a], a))
-    return {old[a] for a in moved} | {new[a] for a in moved}
+    touched = {old[a] for a in moved} | {new[a] for a in moved}
+    dirty.mark(conn, "node", touched)  # their edges' ends moved, whatever else of them stayed
+    return touched
 
 
 def _reachable(conn: Conn, start: set[UUID]) -> dict[UUID, UUID]:
