@@ -106,7 +106,9 @@ def _said(statements: list[exp.Expression], dialect: str | None) -> SqlSaid:
     ctes: set[str] = set()
     for statement in statements:
         ctes |= {c.alias_or_name.lower() for c in statement.find_all(exp.CTE)}
-        written = [_table(t, dialect) for t in _written(statement)]
+        targets = list(_written(statement))
+        written = [_table(t, dialect) for t in targets]
+        temporary.update(_table(t, dialect) for t in targets if _is_temporary(t))
         outputs.update(written)
         inputs.update(_table(t, dialect) for t in _tables_read(statement))
         if isinstance(statement, exp.Create):
@@ -126,6 +128,12 @@ def _said(statements: list[exp.Expression], dialect: str | None) -> SqlSaid:
         frozenset(temporary),
         True,
     )
+
+
+def _is_temporary(table: exp.Table) -> bool:
+    """By its name (SQL Server's #x) or by where it stands (select into temporary x)."""
+    named = isinstance(table.this, exp.Identifier) and bool(table.this.args.get("temporary"))
+    return named or (isinstance(table.parent, exp.Into) and bool(table.parent.args.get("temporary")))
 
 
 def _follow_rename(
