@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     gate = Gate(app, record, api.errors.wants_page)
     server.extensions["dlv_gate"] = gate
     server.extensions["dlv_receiver"] = api.lineage.Receiver(record, given, _fold_waker(given))
+    server.extensions["dlv_dash"] = app
     auth.page.install(server, record)
     limiter = _limiter(server, given)
     endpoints = api.install(server, limiter.limit(f"{given.api_per_minute} per minute"))
@@ -144,8 +145,6 @@ def _dash(server: Flask) -> Dash:
 
 
 def _graph(settings: Settings) -> Any:
-    if not util.find_spec("graph.driver"):
-        return None
     from graph.driver import connect
 
     return connect(settings.graph_url, settings.graph_user, settings.graph_password, settings.graph_database)
