@@ -59,7 +59,7 @@ def project() -> None:
     from workers.projector import project_once
 
     settings = settings_module.load()
-    record = Record(settings.database_url, max_size=3)
+    record = Record(settings.database_url, max_size=5)
     graph = connect(settings.graph_url, settings.graph_user, settings.graph_password, settings.graph_database)
     try:
         if drain(lambda: project_once(record, graph)):

@@ -12,8 +12,8 @@ from rq.serializers import JSONSerializer
 FOLD, PROJECT = "fold", "project"
 #: dotted names live in Redis, so they stay as they are when code moves
 JOBS = {FOLD: "workers.jobs.fold", PROJECT: "workers.jobs.project"}
-#: seconds after which RQ kills a job; ours end by themselves long before
-JOB_TIMEOUT = 180
+#: seconds after which RQ kills a job; ours end by themselves long before, but a lost graph is rebuilt in one
+JOB_TIMEOUT = {FOLD: 180, PROJECT: 3600}
 
 
 def connect(url: str) -> redis.Redis:
@@ -30,7 +30,7 @@ def wake(client: Any, queue: str) -> bool:
     q = Queue(queue, connection=client, serializer=JSONSerializer)
     if q.count:
         return False
-    q.enqueue(JOBS[queue], job_timeout=JOB_TIMEOUT, result_ttl=0, failure_ttl=3600, ttl=600)
+    q.enqueue(JOBS[queue], job_timeout=JOB_TIMEOUT[queue], result_ttl=0, failure_ttl=3600, ttl=600)
     return True
 
 
