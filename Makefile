@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # tests that share one machine's servers run side by side on as many processes
 JOBS ?= 2
 
-.PHONY: run test lint types bench clean chromium
+.PHONY: run test lint types bench clean tools
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.runs $(BIN)/dlv
@@ -43,17 +43,13 @@ $(BIN)/dlv: $(VENV)/.runs
 
 # ---- tests
 
-test: $(VENV)/.develops chromium
+test: $(VENV)/.develops tools
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
-# The browser tests drive Debian's Chromium. As root it is fetched; else it is said, and the tests say they are skipped.
-chromium:
-	@if command -v chromium chromium-browser google-chrome >/dev/null 2>&1; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "fetching Chromium for the browser tests"; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
-	    || echo "Chromium could not be fetched: the browser tests will be skipped" >&2; \
-	else echo "no Chromium here (apt install chromium): the browser tests will be skipped" >&2; fi
+# Chromium, Java, Maven's jars, buildah: fetched where that can be done, else it is said, and the tests that need it
+# say they are skipped (DLV_TEST_REQUIRE=all: they fail).
+tools:
+	@deploy/test-tools.sh
 
 lint: $(VENV)/.develops
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,6 +45,33 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_sessionfinish() -> None:
     for run in _runs:
         shutil.rmtree(_shared(run), ignore_errors=True)
+
+
+REQUIRED = os.environ.get("DLV_TEST_REQUIRE") == "all"
+
+
+def _refused(report: Any) -> None:
+    """With DLV_TEST_REQUIRE=all a test may be skipped for one reason only: ../shared is no part of this repository."""
+    if not (REQUIRED and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if "../shared" not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but DLV_TEST_REQUIRE=all: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    report = yield
+    _refused(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    report = yield
+    _refused(report)
+    return report
 
 
 def _shared(run: str) -> Path:
