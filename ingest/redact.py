@@ -70,8 +70,13 @@ _TYPE_WORDS = re.compile(
 _WORD = re.compile(r"^[A-Za-z_][\w$ .-]*$")
 
 
+_COPIED = re.compile(r"(?is)(\bfrom\s+stdin\b[^;]*;[ \t]*\n).*?^\\\.[ \t]*$", re.M)
+
+
 def redact_sql(query: str, dialect: str | None = None) -> str:
     """SQL with ``?`` for each literal and without comments. ``dialect``: sqlglot's, or a system's name."""
+    if "\\." in query:
+        query = _COPIED.sub(r"\1", query)  # rows in a dump
     if not _SQL_HAS_DATA.search(query):
         return query
     if len(query) > 20_000:
@@ -276,7 +281,7 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            rf"(?i)((?:^|(?<=[^A-Za-z]))[\w.-]*{_SECRET_WORD}[\w.-]*[\"'`]?\s*(?:=>|=|:(?!//))\s*)"
+            rf"(?i)((?:^|(?<=[^A-Za-z]))[\w.-]*{_SECRET_WORD}[\w.-]*[\"'`]?\s*(?:=>|->|=|:(?!//))\s*)"
             r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\{[^{}]*\}|(?:bearer|basic)\s+\S+|[^\s&;,)}\]\"']+)"
         ),
         rf"\1{GONE}",
@@ -286,6 +291,7 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?i)\b((?:password|passwd|pwd|secret|token|passphrase|api key)\s+(?:is|was|of)\s+)\S+"),
         rf"\1{GONE}",
     ),
+    (re.compile(r"(?i)(\b(?:mysql|mariadb)\w*\b[^\n]*?\s-p)(?=\S)[^\s?]\S*"), rf"\1{GONE}"),
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}\b"), GONE),
     (re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?"), GONE),
     (
@@ -312,6 +318,7 @@ _HINTS: tuple[tuple[str, ...], ...] = (
     _SECRET_HINTS,
     _SECRET_HINTS,
     ("password", "passwd", "pwd", "secret", "token", "passphrase", "api key"),
+    ("mysql", "mariadb"),
     ("akia", "asia", "aroa", "aida"),
     ("eyj",),
     ("gh", "xox", "sk-", "k_live", "k_test", "glpat", "dapi", "aiza", "ya29", "hf_", "npm_", "pypi-", "sg."),
@@ -371,7 +378,7 @@ _NOUN = re.compile(
     r"index(?:es)?|for key|foreign key|primary key|sequences?|types?|fields?|attributes?|modules?|named|packages?|class|"
     r"method|triggers?|partitions?|topics?|extension|file|directory|keyword|identifiers?|alias|models?|macro|"
     r"snapshot|dag|task|datasets?|cte|arguments?|parameters?|options?|property|setting|codec|driver|operator|"
-    r"attribute|references|not-null constraint|enum)\s+\(?$"
+    r"attribute|references|not-null constraint|enum|encoding)\s+\(?$"
 )
 _NAMES_FOLLOW = re.compile(
     r"(?i)^\s*(?:is not defined|violates|of relation|specified more than once|must appear|is ambiguous|"
@@ -383,8 +390,11 @@ _TYPE = re.compile(
     r"^(?:STRING|INT|INTEGER|BIGINT|SMALLINT|TINYINT|DOUBLE|FLOAT|BOOLEAN|DATE|TIMESTAMP\w*|BINARY|"
     r"(?:DECIMAL|VARCHAR|CHAR|NUMERIC)(?:\(\d+(?:,\s*\d+)?\))?)$"
 )
-_SINGLE = re.compile(r"(?<!\w)(?:[bBrRuUnNeEfFxX]{1,2})?'((?:[^'\\\n]|\\.|'(?=\w))*)(?:'(?!\w)|$)", re.M)
-_DOUBLE = re.compile(r"\"((?:[^\"\\\n]|\\.)*)(?:\"|$)", re.M)
+#: A quote without its pair on the line: the value runs on, so the lines up to the next quote's end go whole.
+_SINGLE = re.compile(
+    r"(?<!\w)(?:[bBrRuUnNeEfFxX]{1,2})?'(?:((?:[^'\\\n]|\\.|'(?=\w))*)'(?!\w)|[^'\n]*\n[^']{0,4000}'[^\n]*|[^\n]*)"
+)
+_DOUBLE = re.compile(r"\"(?:((?:[^\"\\\n]|\\.)*)\"|[^\"\n]*\n[^\"]{0,4000}\"[^\n]*|[^\n]*)")
 _BACKTICK = re.compile(r"`([^`\n]*)`")
 _LINE = re.compile(r"(?m)^(\s*LINE \d+:\s?)(.*)$")
 _SQLALCHEMY_SQL = re.compile(r"(\[SQL:\s*)(.*?)(\](?=\s*(?:\n|$|\[parameters|\(Background)))", re.S)
@@ -402,17 +412,19 @@ _ROWS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)(\b(?:original line|bad (?:record|row|line)|offending (?:row|value|line)|malformed (?:record|line|row)s?"
                 r"|corrupt(?:ed)? record|record parsing|row data|input row|raw data|payload|parameters?|params|bind(?:s| values)?"
                 r"|body|query parameters)\s*[:=]\s*)(?!\?\s*$)\S[^\n]*"), rf"\1{GONE}"),
-    (re.compile(r"(?i)(\b(?:values?|input|string|entry|literal|record|rows?|text|number|datum|got|received|found|actual|token|tuple)"
+    (re.compile(r"(?i)(\b(?:values?|input|string|entry|literal|record|rows?|text|number|datum|got|received|found|actual|token|tuple|row \d+|line|saw \d+|not found)"
                 r"\s*[:=]\s*)(?!\?\s*$)(?=\S)[^\n]*"), rf"\1{GONE}"),
     (re.compile(r"(?i)(\b(?:could not parse|cannot parse|can't parse|failed to parse|unparseable date:?|invalid (?:date|number|value|"
                 r"timestamp|int64|integer|datetime|json)|bad (?:int64|double|value|number|date))\s+)(?=[^\s?'\"])(?!(?:syntax|format|type|value|input|string|date|in|at|for|the|as|of|while|because)\b)\S+"), rf"\1{GONE}"),
     (re.compile(r"(?i)(\b(?:value|number|integer|id|amount|literal)\s+)-?\d[\d.,]*\b"), rf"\1{GONE}"),
+    (re.compile(r"(?i)(dup key:\s*)\{[^}\n]*\}"), r"\1{?}"),
     (re.compile(r"\{[^{}\n]*[\"'][^{}\n]*:[^{}\n]*\}|\{[^{}\n=]*[\"']?\w+[\"']?\s*:\s*[^{}\n]*[\"'\d][^{}\n]*\}"), "{?}"),
     (re.compile(r"(?<![\w$])\((?=[^()\n]*,)(?=[^()\n]*(?:(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])|['\"]|\b(?i:null|none|true|false)\b))[^()\n]*\)"), f"({GONE})"),
     (re.compile(r"(?<![\w$])\[(?=[^\[\]\n]*,)(?=[^\[\]\n]*(?:(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])|['\"]|\b(?i:null|none|true|false)\b))[^\[\]\n]*\]"), f"[{GONE}]"),
 )  # fmt: skip
 _PEOPLE: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), GONE),
+    (re.compile(r"[\w.+%-]+@(?![0-9a-f]{5,8}\b)[\w-]+(?:\.[\w-]+)*"), GONE),
+    (re.compile(r"\b0x[0-9a-fA-F]{2,}\b"), GONE),
     (re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])"), GONE),
     (re.compile(r"(?<![\w.-])\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}(?![\w-])"), GONE),
     (re.compile(r"(?<![\w.-])\+\d[\d ()-]{7,}\d"), GONE),
@@ -450,6 +462,8 @@ def _redact_text(text: str) -> str:
 
 def _quoted(text: str, match: re.Match[str], quote: str) -> str:
     inner = match[1]
+    if inner is None:
+        return f"{quote}{GONE}{quote}"
     if inner == GONE or not inner.strip():
         return match[0]
     before = text[max(0, match.start() - 40) : match.start()]
@@ -579,7 +593,7 @@ def _key(key: str) -> str:
 
 
 def _tokens_gone(key: str) -> str:
-    for pattern, replacement in _CREDENTIALS[8:11]:
+    for pattern, replacement in _CREDENTIALS[9:12]:
         key = pattern.sub(replacement, key)
     return key
 
@@ -612,7 +626,7 @@ def _is_count(key: str) -> bool:
 
 def _string(kind: str, value: str, dialect: str | None) -> str:
     if kind == "plain":
-        if len(value) > 24 and _SQL_START.match(value):
+        if len(value) > 12 and _SQL_START.match(value):
             return redact_sql(value, dialect)
         return _plain(value)
     if kind == "name":

@@ -145,6 +145,15 @@ PLANTS: list[tuple[str, dict[str, Any]]] = [
     ("dupvalue", failed("Cannot insert duplicate key. The duplicate key value is (dupvalue, 7).")),
     ("copyvalue", failed('CONTEXT:  COPY orders, line 3, column amount: "copyvalue"')),
     ("csvvalue", failed("CSV Error on Line: 3\nOriginal Line: 1,csvvalue,3")),
+    ("line2value", failed('invalid input syntax for type json: "{\n line2value }"')),
+    ("second-line", failed("ERROR: bad 'multi\nsecond-line' here")),
+    ("hans@intern", failed("Customer hans@intern unknown")),
+    ("arrowpw", failed("spark.jdbc.password -> arrowpw")),
+    ("mysqlpw", failed("mysql -u root -pmysqlpw -h db")),
+    ("unq-key", failed("E11000 duplicate key error index: email_1 dup key: { : unq-key }")),
+    ("rowval", failed("Error while writing row 5: rowval, 17, null")),
+    ("0xdeadbe", failed('invalid byte sequence for encoding "UTF8": 0xdeadbe')),
+    ("copiedrow", sql_event("copy t (a) from stdin;\ncopiedrow\t5\n\\.\nselect 1")),
     # values in quality facets
     ("minvalue", event(inputs=[{"namespace": "n", "name": "t", "inputFacets": {"dataQualityMetrics": {"rowCount": 3, "columnMetrics": {"c": {"min": "minvalue", "nullCount": 0}}}}}])),
     ("77123.5", event(inputs=[{"namespace": "n", "name": "t", "inputFacets": {"dataQualityMetrics": {"columnMetrics": {"c": {"max": 77123.5}}}}}])),
@@ -186,6 +195,7 @@ READABLE = [
     "Connection refused (port 5432)",
     "Task 0 in stage 1.0 failed 4 times, most recent failure: Lost task 0.3 in stage 1.0 (TID 17)",
     "Bash command failed. The command returned a non-zero exit code 1.",
+    'invalid byte sequence for encoding "UTF8"',
     "2 of 2 FAIL 3 assert_positive_amount",
 ]  # fmt: skip
 
