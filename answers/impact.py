@@ -12,6 +12,7 @@ from answers import nodes, status
 from errors import Invalid
 from graph import reach
 from graph.model import Direction, Filters, Reach
+from store import closure
 from store import standing as record_of
 
 if TYPE_CHECKING:
@@ -129,8 +130,6 @@ def _reach(
 ) -> Reach:
     id_, from_dataset = UUID(node["id"]), node["type"] == "dataset"
     if as_of is not None:
-        from store import closure
-
         with dlv.record.tx() as conn:
             return closure.impact(conn, id_, from_dataset, direction, depth, filters, as_of, limit, after)
     with dlv.record.tx() as conn:

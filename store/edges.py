@@ -35,6 +35,7 @@ def _step(direction: str, at: datetime | None) -> str:
                 where {_valid(at)} and na.node_id <> fa.node_id"""
 
 
+_MAPPED = "(n.retired_at is null or n.retired_at > %(at)s)"
 _RANK = "n.health in ('failed', 'late') desc, n.criticality nulls last, n.last_seen desc, n.id"
 
 
@@ -49,7 +50,7 @@ def neighbours(
                      row_number() over (partition by s.near order by {_RANK}) as rank,
                      count(*) over (partition by s.near) as n
                 from ({_step(direction, at)}) s join node n on n.id = s.far
-               where n.retired_at is null) r
+               where {_MAPPED}) r
              where rank <= %(shown)s or (bad and rank <= %(shown_bad)s)
              order by near, rank""",
         {"ids": list(ids), "at": at, "shown": shown, "shown_bad": shown_bad},
@@ -69,7 +70,7 @@ def neighbour_ids(
     rows = conn.execute(
         f"""select n.id, count(*) over () as total
               from ({_step(direction, at)}) s join node n on n.id = s.far
-             where n.retired_at is null and not n.id = any(%(without)s::uuid[])
+             where {_MAPPED} and not n.id = any(%(without)s::uuid[])
              order by {_RANK} limit %(limit)s offset %(offset)s""",
         {"ids": [node], "at": at, "without": list(without), "limit": limit, "offset": offset},
     ).fetchall()
@@ -90,7 +91,7 @@ def degrees(conn: Conn, ids: Iterable[UUID], at: datetime | None) -> dict[tuple[
     for direction in ("downstream", "upstream"):
         for r in conn.execute(
             f"""select s.near, count(*) as n from ({_step(direction, at)}) s join node n on n.id = s.far
-                 where n.retired_at is null group by s.near""",
+                 where {_MAPPED} group by s.near""",
             {"ids": list(ids), "at": at},
         ):
             out[r["near"], direction] = r["n"]
