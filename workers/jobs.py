@@ -55,7 +55,6 @@ def fold() -> None:
 def project() -> None:
     """Bring the marked nodes and edges of the record into the graph."""
     from graph.driver import connect
-
     from workers.projector import project_once
 
     settings = settings_module.load()
