@@ -201,7 +201,7 @@ def _is_plain_number(query: str, tokens: list[Token], i: int) -> bool:
 
 def _is_ordinal(tokens: list[Token], i: int) -> bool:
     """In ``group by 1, 2`` or ``order by 1 desc``."""
-    for token in reversed(tokens[max(0, i - 80) : i]):
+    for token in reversed(tokens[max(0, i - 24) : i]):
         if token.token_type in _ORDINALS:
             return True
         if token.token_type not in _BETWEEN_ORDINALS:
@@ -209,8 +209,11 @@ def _is_ordinal(tokens: list[Token], i: int) -> bool:
     return False
 
 
-_QUOTED_BACKSLASH = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"", re.S)
-_QUOTED_PLAIN = re.compile(r"'(?:[^']|'')*'", re.S)
+# possessive, and open to the end of the text: each character is looked at once, whatever is sent
+_QUOTED_BACKSLASH = re.compile(
+    r"'(?:[^'\\]|\\.|'')*+(?:'|\Z)|\"(?:[^\"\\]|\\.|\"\")*+(?:\"|\Z)|'[^\n]*\Z", re.S
+)
+_QUOTED_PLAIN = re.compile(r"'(?:[^']|'')*+(?:'|\Z)", re.S)
 _DOLLAR = re.compile(r"\$(\w*)\$.*?(?:\$\1\$|\Z)", re.S)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.S)
 _NUMBER = re.compile(r"(?<![\w$:@.\"`?])(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w\"`])")
@@ -269,11 +272,14 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     # user:password@ with whatever the password holds, then any user@ (tokens are sent as users)
     (
         re.compile(
-            r"([A-Za-z][\w+.-]*://)[^\s/:@'\"<>]*:(?!\d+(?:[/\s]|$))[^\s'\"<>@]*(?:@[^\s/'\"<>@]*)*@(?=[\w\[?])"
+            r"(?<![\w+.-])([A-Za-z][\w+.-]{0,40}://)[^\s/:@'\"<>]{0,200}:(?!\d+(?:[/\s]|$))[^\s'\"<>@]{0,300}(?:@[^\s/'\"<>@]{0,100}){0,5}@(?=[\w\[?])"
         ),
         r"\1",
     ),
-    (re.compile(_NOT_USERS + r"(?<![\w+.-])([A-Za-z][\w+.-]*://)[^\s/'\"<>@?]*@(?=[\w\[])"), r"\1"),
+    (
+        re.compile(_NOT_USERS + r"(?<![\w+.-])([A-Za-z][\w+.-]{0,40}://)[^\s/'\"<>@?]{0,300}@(?=[\w\[])"),
+        r"\1",
+    ),
     (re.compile(r"(?i)(jdbc:oracle:\w+:)[^\s@/]+/[^\s@]+@"), r"\1@"),
     (
         re.compile(r"(?i)\b(bearer|basic|digest|negotiate)\s+(?=\S*[\d=._~+/-])[A-Za-z0-9._~+/=-]{8,}"),
@@ -281,17 +287,20 @@ _CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            rf"(?i)((?:^|(?<=[^A-Za-z]))[\w.-]*{_SECRET_WORD}[\w.-]*[\"'`]?\s*(?:=>|->|=|:(?!//))\s*)"
+            rf"(?i)((?:^|(?<=[^A-Za-z]))[\w.-]{{0,40}}{_SECRET_WORD}[\w.-]{{0,80}}[\"'`]?\s{{0,9}}(?:=>|->|=|:(?!//))\s{{0,9}})"
             r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\{[^{}]*\}|(?:bearer|basic)\s+\S+|[^\s&;,)}\]\"']+)"
         ),
         rf"\1{GONE}",
     ),
-    (re.compile(rf"(?i)(--?[\w-]*{_SECRET_WORD}[\w-]*\s+)(?!-)[^\s]+"), rf"\1{GONE}"),
+    (
+        re.compile(rf"(?i)((?<![\w-])--?[\w-]{{0,40}}{_SECRET_WORD}[\w-]{{0,40}}\s{{1,9}})(?!-)[^\s]+"),
+        rf"\1{GONE}",
+    ),
     (
         re.compile(r"(?i)\b((?:password|passwd|pwd|secret|token|passphrase|api key)\s+(?:is|was|of)\s+)\S+"),
         rf"\1{GONE}",
     ),
-    (re.compile(r"(?i)(\b(?:mysql|mariadb)\w*\b[^\n]*?\s-p)(?=\S)[^\s?]\S*"), rf"\1{GONE}"),
+    (re.compile(r"(?i)(\b(?:mysql|mariadb)\w*\b[^\n]{0,200}?\s-p)(?=\S)[^\s?]\S*"), rf"\1{GONE}"),
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}\b"), GONE),
     (re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?"), GONE),
     (
@@ -339,6 +348,10 @@ def _credentials(text: str) -> str:
     return text
 
 
+#: A longer text in a facet is a dump of something, not metadata: it is cut.
+LONGEST_PLAIN = 32_000
+
+
 @lru_cache(maxsize=16_384)
 def _credentials_of_short(text: str) -> str:
     return _stable(_credentials, text)
@@ -346,7 +359,7 @@ def _credentials_of_short(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Any text that is neither SQL nor a message: only credentials go."""
-    return _credentials_of_short(text) if len(text) <= 400 else _stable(_credentials, text)
+    return _credentials_of_short(text) if len(text) <= 400 else _stable(_credentials, text[:LONGEST_PLAIN])
 
 
 def _stable(change: Callable[[str], str], text: str) -> str:
@@ -367,7 +380,9 @@ def _name(text: str) -> str:
         for pattern, replacement in _URL_USER:
             text = pattern.sub(replacement, text)
     if "=" in text and ("://" in text or "jdbc:" in text):
-        text = re.sub(rf"(?i)([?&;](?:[\w.-]*){_SECRET_WORD}[\w.-]*=)[^&;\s]+", rf"\1{GONE}", text)
+        text = re.sub(
+            rf"(?i)([?&;](?:[\w.-]{{0,40}}){_SECRET_WORD}[\w.-]{{0,40}}=)[^&;\s]+", rf"\1{GONE}", text
+        )
     return text
 
 
@@ -396,19 +411,23 @@ _SINGLE = re.compile(
 )
 _DOUBLE = re.compile(r"\"(?:((?:[^\"\\\n]|\\.)*)\"|[^\"\n]*\n[^\"]{0,4000}\"[^\n]*|[^\n]*)")
 _BACKTICK = re.compile(r"`([^`\n]*)`")
-_LINE = re.compile(r"(?m)^(\s*LINE \d+:\s?)(.*)$")
-_SQLALCHEMY_SQL = re.compile(r"(\[SQL:\s*)(.*?)(\](?=\s*(?:\n|$|\[parameters|\(Background)))", re.S)
-_SQLALCHEMY_PARAMETERS = re.compile(r"(\[parameters:\s*).*?(\](?=\s*(?:\n|$|\(Background)))", re.S)
+_LINE = re.compile(r"(?m)^([ \t]*LINE \d+:[ \t]?)(.*)$")
+_SQLALCHEMY_SQL = re.compile(
+    r"(\[SQL:\s*)((?:(?!\[SQL:).){0,8000}?)(\](?=\s*(?:\n|$|\[parameters|\(Background)))", re.S
+)
+_SQLALCHEMY_PARAMETERS = re.compile(
+    r"(\[parameters:\s*)(?:(?!\[parameters:).){0,8000}?(\](?=\s*(?:\n|$|\(Background)))", re.S
+)
 _SQL_IN_TEXT = re.compile(
     r"(?i)\b(?:select\b.{1,400}?\bfrom\b|insert\s+(?:into|overwrite)\b|update\b.{1,200}?\bset\b|delete\s+from\b|"
     r"merge\s+into\b|values\s*\(|where\b).*$",
     re.M,
 )
 _ROWS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?is)(failing row contains )\(.*?\)(?=\.?\s*(?:\n\s*[A-Z]+:|\n\n|$))"), rf"\1({GONE})"),
-    (re.compile(r"(?i)(\bkey \([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)\s*=\s*)\(.*?\)(?=\s+(?:already|is|was|conflicts|in)\b|\.?\s*$)", re.M | re.S), rf"\1({GONE})"),
+    (re.compile(r"(?is)(failing row contains )\((?:(?!failing row contains).){0,8000}?\)(?=\.?\s*(?:\n\s*[A-Z]+:|\n\n|$))"), rf"\1({GONE})"),
+    (re.compile(r"(?i)(\bkey \([^()\n]{0,300}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,9}\)\s*=\s*)\((?:(?!key \().){0,2000}?\)(?=\s+(?:already|is|was|conflicts|in)\b|\.?\s*$)", re.M | re.S), rf"\1({GONE})"),
     (re.compile(r"(?i)(\b(?:key )?values? (?:is|was|are|of) )(?:\([^\n]*?\)(?=\.?\s*(?:$|\n))|\S+)", re.M), rf"\1{GONE}"),
-    (re.compile(r"\bRow\([^\n]*?\)(?=[\s,.;\]]|$)", re.M), f"Row({GONE})"),
+    (re.compile(r"\bRow\([^\n]{0,2000}?\)(?=[\s,.;\]]|$)", re.M), f"Row({GONE})"),
     (re.compile(r"(?i)(\b(?:original line|bad (?:record|row|line)|offending (?:row|value|line)|malformed (?:record|line|row)s?"
                 r"|corrupt(?:ed)? record|record parsing|row data|input row|raw data|payload|parameters?|params|bind(?:s| values)?"
                 r"|body|query parameters)\s*[:=]\s*)(?!\?\s*$)\S[^\n]*"), rf"\1{GONE}"),
@@ -418,22 +437,22 @@ _ROWS: tuple[tuple[re.Pattern[str], str], ...] = (
                 r"timestamp|int64|integer|datetime|json)|bad (?:int64|double|value|number|date))\s+)(?=[^\s?'\"])(?!(?:syntax|format|type|value|input|string|date|in|at|for|the|as|of|while|because)\b)\S+"), rf"\1{GONE}"),
     (re.compile(r"(?i)(\b(?:value|number|integer|id|amount|literal)\s+)-?\d[\d.,]*\b"), rf"\1{GONE}"),
     (re.compile(r"(?i)(dup key:\s*)\{[^}\n]*\}"), r"\1{?}"),
-    (re.compile(r"\{[^{}\n]*[\"'][^{}\n]*:[^{}\n]*\}|\{[^{}\n=]*[\"']?\w+[\"']?\s*:\s*[^{}\n]*[\"'\d][^{}\n]*\}"), "{?}"),
+    (re.compile(r"\{(?=[^{}\n]{0,300}:)(?=[^{}\n]{0,300}[\"'\d])[^{}\n]*\}"), "{?}"),
     (re.compile(r"(?<![\w$])\((?=[^()\n]*,)(?=[^()\n]*(?:(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])|['\"]|\b(?i:null|none|true|false)\b))[^()\n]*\)"), f"({GONE})"),
     (re.compile(r"(?<![\w$])\[(?=[^\[\]\n]*,)(?=[^\[\]\n]*(?:(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])|['\"]|\b(?i:null|none|true|false)\b))[^\[\]\n]*\]"), f"[{GONE}]"),
 )  # fmt: skip
 _PEOPLE: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[\w.+%-]+@(?![0-9a-f]{5,8}\b)[\w-]+(?:\.[\w-]+)*"), GONE),
+    (re.compile(r"(?<![\w.+%-])[\w.+%-]{1,200}@(?![0-9a-f]{5,8}\b)[\w-]+(?:\.[\w-]+)*"), GONE),
     (re.compile(r"\b0x[0-9a-fA-F]{2,}\b"), GONE),
     (re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])"), GONE),
     (re.compile(r"(?<![\w.-])\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}(?![\w-])"), GONE),
-    (re.compile(r"(?<![\w.-])\+\d[\d ()-]{7,}\d"), GONE),
+    (re.compile(r"(?<![\w.-])\+\d[\d ()-]{7,20}\d"), GONE),
     (re.compile(r"(?<![\w.-])\(?\d{3}\)?[ -]\d{3}[ -]\d{4}(?![\w-])"), GONE),
     (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"), GONE),
     (re.compile(r"(?<![\w.-])\d{9,}(?![\w-])"), GONE),
 )
 #: Messages longer than this are cut: nobody reads further, and patterns cost time.
-LONGEST_MESSAGE = 20_000
+LONGEST_MESSAGE = 16_000
 
 
 def redact_text(text: str) -> str:

@@ -338,3 +338,34 @@ def test_a_literal_never_survives(word: str, dialect: str | None) -> None:
         f"Key (x)=({planted}) already exists.",
     ):
         assert planted not in redact_text(message)
+
+
+HOSTILE = [
+    "'",
+    '"',
+    "\\'",
+    "(",
+    "[1,",
+    "{'a':",
+    "password",
+    "_token",
+    "a.",
+    "a@",
+    "://a:",
+    "[SQL: ",
+    "Key (a)=(",
+    "\n",
+    "select ",
+]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_texts_are_redacted_at_all(unit: str) -> None:
+    """They once took a minute for 20 KB; the run's own limit is what would fail here, not a clock."""
+    text = (unit * 20_000)[:20_000]
+    redact_event(
+        {
+            "run": {"facets": {"errorMessage": {"message": text}, "x": {"y": text}}},
+            "job": {"facets": {"sql": {"query": text}}},
+        }
+    )
