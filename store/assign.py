@@ -75,6 +75,11 @@ def _wrong(line: int, field: str, message: str, hint: str | None = None) -> Inva
 
 def _yaml(text: str) -> list[Entry]:
     try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few lines of them can stand for more than memory holds
+                raise _wrong(
+                    event.start_mark.line + 1, "text", "anchors are not read", "write the values out"
+                )
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
@@ -126,16 +131,23 @@ def _mapping(node: Node, name: str) -> dict[str, Node]:
     return out
 
 
+_TAGS = {f"tag:yaml.org,2002:{t}" for t in ("str", "int", "float", "bool", "null", "seq", "map", "timestamp")}
+
+
 def _plain(node: Node) -> Any:
-    if isinstance(node, ScalarNode):
-        return (
-            yaml.SafeLoader("").construct_object(node)
-            if node.tag != "tag:yaml.org,2002:timestamp"
-            else node.value
-        )
+    line = node.start_mark.line + 1
+    if node.tag not in _TAGS:
+        raise _wrong(line, "set", f"{node.tag[:80]} is not read", "plain words, numbers, lists")
     if isinstance(node, SequenceNode):
         return [_plain(n) for n in node.value]
-    return {k: _plain(v) for k, v in _mapping(node, "set").items()}
+    if isinstance(node, MappingNode):
+        return {k: _plain(v) for k, v in _mapping(node, "set").items()}
+    if node.tag.endswith("timestamp"):
+        return node.value
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        raise _wrong(line, "set", f"{node.value[:40]!r} is no value", "plain words, numbers, lists") from None
 
 
 def _csv(text: str) -> list[Entry]:
