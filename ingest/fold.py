@@ -76,10 +76,11 @@ def fold(conn: Conn, rows: list[dict[str, Any]], now: datetime) -> None:
     for row in rows:
         _read(facts, row, rules)
     touched = facts_store.write(conn, facts, now)
-    materialise.refresh(conn, touched.nodes)
+    materialise.refresh(conn, touched.nodes | materialise.seen_again(conn, touched.seen - touched.changed))
     if touched.opened:
         edges.cover(conn, touched.opened)
-    health.judge(conn, health.affected(conn, touched.nodes, touched.runs), now)
+    news = touched.nodes | set(facts_store.nodes_of(conn, touched.judged).values())
+    health.judge(conn, health.affected(conn, news, touched.runs), now)
 
 
 def _read(facts: Facts, row: dict[str, Any], rules: Rules) -> None:

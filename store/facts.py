@@ -22,10 +22,16 @@ from store.record import Conn
 
 @dataclass
 class Touched:
-    """What a batch changed: ``aliases`` and ``edges`` were seen, ``runs`` moved, ``opened`` edges hold from now on."""
+    """What a batch changed.
 
-    aliases: set[UUID] = field(default_factory=set)
+    ``seen`` aliases were only seen again; ``changed`` ones are new or told differently; ``nodes`` gained or lost an
+    alias; ``judged`` aliases have news of their assertions; ``runs`` moved; ``opened`` edges hold from now on.
+    """
+
+    seen: set[UUID] = field(default_factory=set)
+    changed: set[UUID] = field(default_factory=set)
     nodes: set[UUID] = field(default_factory=set)
+    judged: set[UUID] = field(default_factory=set)
     runs: set[UUID] = field(default_factory=set)
     edges: set[UUID] = field(default_factory=set)
     opened: set[UUID] = field(default_factory=set)
@@ -44,10 +50,10 @@ def write(conn: Conn, facts: Facts, today: datetime) -> Touched:
     _columns(conn, facts)
     _schemas(conn, facts)
     _facets(conn, facts)
-    _fields(conn, facts)
+    _fields(conn, facts, touched)
     _assertions(conn, facts, touched)
     _warnings(conn, facts)
-    touched.nodes |= set(nodes_of(conn, touched.aliases).values())
+    touched.nodes |= set(nodes_of(conn, touched.changed).values())
     return touched
 
 
@@ -93,16 +99,20 @@ def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
     rows = [v for _, v in sorted(join_aliases(seen).items())]
     if not rows:
         return
-    touched.aliases |= {r[0].id for r in rows}
-    conn.execute(
+    told = conn.execute(
         """
+        with x as (
+            select * from jsonb_to_recordset(%s) as x(id uuid, environment text, namespace text, name text, type text,
+                kind text, kind_rank smallint, system text, parent_id uuid, parent_at timestamptz, unresolved text,
+                first_seen timestamptz, last_seen timestamptz)),
+        before as materialized (
+            select a.id, a.kind, a.kind_rank, a.system, a.parent_id, a.unresolved
+            from alias a where a.id in (select id from x)),
+        after as (
         insert into alias (id, environment, namespace, name, type, kind, kind_rank, system, node_id, parent_id,
                            parent_at, unresolved, first_seen, last_seen)
         select id, environment, namespace, name, type, kind, kind_rank, system, id, parent_id, parent_at, unresolved,
-               first_seen, last_seen
-        from jsonb_to_recordset(%s) as x(id uuid, environment text, namespace text, name text, type text, kind text,
-            kind_rank smallint, system text, parent_id uuid, parent_at timestamptz, unresolved text,
-            first_seen timestamptz, last_seen timestamptz)
+               first_seen, last_seen from x order by id
         on conflict (id) do update set
             kind = case when (excluded.kind_rank, excluded.kind, excluded.system)
                              > (alias.kind_rank, alias.kind, alias.system) then excluded.kind else alias.kind end,
@@ -117,6 +127,10 @@ def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
             unresolved = greatest(alias.unresolved, excluded.unresolved),
             first_seen = least(alias.first_seen, excluded.first_seen),
             last_seen = greatest(alias.last_seen, excluded.last_seen)
+        returning id, kind, kind_rank, system, parent_id, unresolved)
+        select a.id, b.id is null or (a.kind, a.kind_rank, a.system, a.parent_id, a.unresolved)
+               is distinct from (b.kind, b.kind_rank, b.system, b.parent_id, b.unresolved) as changed
+        from after a left join before b on b.id = a.id
         """,
         (
             Jsonb(
@@ -131,7 +145,9 @@ def _aliases(conn: Conn, seen: list[AliasSeen], touched: Touched) -> None:
                 ]
             ),
         ),
-    )  # fmt: skip
+    ).fetchall()  # fmt: skip
+    for r in told:
+        (touched.changed if r["changed"] else touched.seen).add(r["id"])
 
 
 def _sent(conn: Conn, facts: Facts) -> None:
@@ -199,6 +215,7 @@ def _drops(conn: Conn, facts: Facts, touched: Touched) -> None:
         "select id from edge where source = any(%(a)s) or target = any(%(a)s)", {"a": [k[0] for k, _ in rows]}
     )
     touched.edges |= {r["id"] for r in hit}
+    touched.changed |= {k[0] for k, _ in rows}
 
 
 _RUN_COLUMNS = (
@@ -408,7 +425,7 @@ def _facets(conn: Conn, facts: Facts) -> None:
         )
 
 
-def _fields(conn: Conn, facts: Facts) -> None:
+def _fields(conn: Conn, facts: Facts, touched: Touched) -> None:
     """What events say of owner, tags and description; people's own words have rows of their own and outrank these."""
     newest: dict[tuple[UUID, str], tuple[datetime, str, Any]] = {}
     for f in facts.fields:
@@ -416,26 +433,32 @@ def _fields(conn: Conn, facts: Facts) -> None:
         mine = (f.at, f.by, f.value)
         if key not in newest or (mine[0], mine[1], str(mine[2])) > (*newest[key][:2], str(newest[key][2])):
             newest[key] = mine
-    rows = sorted(newest.items(), key=lambda kv: kv[0])
-    if rows:
-        conn.execute(
-            """
+    if not newest:
+        return
+    rows = [
+        {"a": alias, "f": name, "t": at, "b": by, "v": value}
+        for (alias, name), (at, by, value) in sorted(newest.items(), key=lambda kv: kv[0])
+    ]
+    told = conn.execute(
+        """
+        with x as (select * from jsonb_to_recordset(%s) as x(a uuid, f text, t timestamptz, b text, v jsonb)),
+        before as materialized (
+            select p.alias_id, p.field, p.value from alias_field p join x on x.a = p.alias_id and x.f = p.field
+            where p.source = 'event'),
+        after as (
             insert into alias_field (alias_id, field, source, value, set_by, set_at)
-            select a, f, 'event', v, b, t
-            from unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::text[], %s::timestamptz[]) as x(a, f, v, b, t)
+            select a, f, 'event', v, b, t from x
             on conflict (alias_id, field, source) do update set
                 value = excluded.value, set_by = excluded.set_by, set_at = excluded.set_at
                 where (excluded.set_at, excluded.set_by, excluded.value::text)
                       > (alias_field.set_at, alias_field.set_by, alias_field.value::text)
-            """,
-            (
-                [k[0] for k, _ in rows],
-                [k[1] for k, _ in rows],
-                [Jsonb(v[2]) for _, v in rows],
-                [v[1] for _, v in rows],
-                [v[0] for _, v in rows],
-            ),
-        )
+            returning alias_id, field, value)
+        select distinct a.alias_id from after a left join before b using (alias_id, field)
+        where b.value is distinct from a.value
+        """,
+        (Jsonb(rows),),
+    )
+    touched.changed |= {r["alias_id"] for r in told}
 
 
 def _assertions(conn: Conn, facts: Facts, touched: Touched) -> None:
@@ -446,7 +469,7 @@ def _assertions(conn: Conn, facts: Facts, touched: Touched) -> None:
             newest[key] = a
     rows = [v for _, v in sorted(newest.items(), key=lambda kv: kv[0])]
     if rows:
-        touched.aliases |= {a.alias for a in rows}
+        touched.judged |= {a.alias for a in rows}
         conn.execute(
             """
             insert into assertion (alias_id, name, column_name, severity, success, message, at, hash, run_key)

@@ -68,6 +68,26 @@ def refresh(conn: Conn, node_ids: Iterable[UUID]) -> None:
     dirty.mark(conn, "node", seen | set(gone))
 
 
+def seen_again(conn: Conn, alias_ids: Iterable[UUID]) -> set[UUID]:
+    """Move first and last seen of the nodes of these aliases, of which nothing else changed; returns the nodes that
+    need :func:`refresh` all the same: of several aliases another may now be the one shown, and what was dropped is back.
+    """
+    rows = conn.execute(
+        """
+        with s as (select id, node_id, first_seen, last_seen from alias where id = any(%s)),
+        plain as (
+            select s.* from s join node n on n.id = s.node_id and n.dropped_at is null
+            where s.id = s.node_id and not exists (select from alias o where o.node_id = s.node_id and o.id <> s.id)),
+        moved as (
+            update node n set first_seen = least(n.first_seen, p.first_seen), last_seen = greatest(n.last_seen, p.last_seen)
+            from plain p where n.id = p.node_id and (p.last_seen > n.last_seen or p.first_seen < n.first_seen))
+        select distinct node_id from s where id not in (select id from plain)
+        """,
+        (list(alias_ids),),
+    )
+    return {r["node_id"] for r in rows}
+
+
 def _fields(conn: Conn, node_ids: list[UUID]) -> dict[UUID, dict[str, dict[str, dict[str, Any]]]]:
     """node → field → source → the newest statement."""
     out: dict[UUID, dict[str, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
