@@ -113,7 +113,7 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     settings = supervisor.settings
     for name in _migrate(settings):
         say(f"migrated {name}")
-    web = supervisor.add("web", "web")
+    web = supervisor.add("web", "web", on_parent_death=signal.SIGTERM)
     supervisor.add("worker-fold", "worker", "fold")
     supervisor.add("worker-project", "worker", "project")
     supervisor.add("scheduler", "scheduler")
@@ -505,4 +505,4 @@ def _address(s: Settings) -> str:
 
 
 if __name__ == "__main__":
-    dlv()
+    dlv(prog_name="dlv")

@@ -59,7 +59,8 @@ def run(settings: Settings, queue: str) -> None:
         raise SystemExit(0)
 
     away = False
-    while not asked:
+    worker: OneQueueWorker | None = None
+    while not asked and not (worker and worker.asked_to_stop):
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, ask)
         try:
@@ -78,13 +79,12 @@ def run(settings: Settings, queue: str) -> None:
                 log_job_description=False,
             )
             worker.work(logging_level="WARNING", with_scheduler=False)
-            if worker.asked_to_stop:
-                return
         except (redis.RedisError, ValueError) as e:
             if not away:
                 log.warning("Redis does not answer, trying again: %s", e)
                 away = True
-        time.sleep(1.0)
+        if not (worker and worker.asked_to_stop):
+            time.sleep(1.0)
 
 
 def preload(queue: str) -> None:

@@ -82,8 +82,12 @@ class Supervisor:
 
     # ---- our own processes
 
-    def add(self, name: str, *command: str) -> Part:
-        """Start `dlv COMMAND` as a child that knows the settings."""
+    def add(self, name: str, *command: str, on_parent_death: int = signal.SIGKILL) -> Part:
+        """Start `dlv COMMAND` as a child that knows the settings.
+
+        Where we are killed it is killed too: the stores go at the same moment, so there is nothing left to wait
+        for, and every step of a worker is a transaction.
+        """
         home = self.settings.home
         log = home / "log" / f"{name}.log"
 
@@ -95,7 +99,7 @@ class Supervisor:
                 log=log,
                 note=note,
                 env=child_environment(self.settings),
-                on_parent_death=signal.SIGTERM,
+                on_parent_death=on_parent_death,
             )
 
         part = Part(name, start, signal.SIGTERM, log)

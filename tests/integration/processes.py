@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import pytest
 
 import settings as settings_module
 from embedded import child
@@ -57,18 +56,34 @@ def ordinary_user(into: Path) -> Who:
     if not child.others_may(packages / "click" / "__init__.py", 4):
         shutil.copytree(packages, into / "packages")
         packages = into / "packages"
-    environment = {"PYTHONPATH": str(packages), "HOME": str(into), "PYTHONDONTWRITEBYTECODE": "1"}
-    return Who("user", _python_for_others(), root, environment, child.Account(nobody.pw_uid, nobody.pw_gid))
+    environment = {
+        "PYTHONPATH": str(packages),
+        "HOME": str(into),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LD_LIBRARY_PATH": str(into / "python" / "lib"),  # where the copied Python has a shared library
+    }
+    return Who(
+        "user", _python_for_others(into), root, environment, child.Account(nobody.pw_uid, nobody.pw_gid)
+    )
 
 
-def _python_for_others() -> str:
-    """A Python of our version that another user may start: our own may lie below a folder that is closed."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    names = [os.path.realpath(sys.executable), f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"]
-    for name in names:
-        if os.path.exists(name) and child.others_may(Path(name), 5):
-            return name
-    pytest.skip(f"another user can start no Python {version} here: looked at {', '.join(names)}")
+def _python_for_others(into: Path) -> str:
+    """Our Python where others may start it; where it lies below a closed folder, a copy of it.
+
+    Not another Python of the machine: a package may want other things of another patch release.
+    """
+    own = Path(os.path.realpath(sys.executable))
+    stdlib = Path(sysconfig.get_paths()["stdlib"])
+    if child.others_may(own, 5) and child.others_may(stdlib / "os.py", 4):
+        return str(own)
+    copy = into / "python"
+    (copy / "bin").mkdir(parents=True)
+    shutil.copy2(own, copy / "bin" / own.name)
+    skip = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*", "idlelib", "tkinter")
+    shutil.copytree(stdlib, copy / "lib" / stdlib.name, ignore=skip)
+    for library in own.parent.parent.glob("lib/libpython*.so*"):
+        shutil.copy2(library, copy / "lib" / library.name)
+    return str(copy / "bin" / own.name)
 
 
 @contextmanager
