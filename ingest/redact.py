@@ -89,24 +89,24 @@ def _cached_sql(query: str, dialect: str | None) -> str:
     return _redact_sql(query, dialect)
 
 
+_DOLLAR_QUOTE = re.compile(r"\$\w*\$")
+_LOOSE_NUMBER = re.compile(r"(?<![A-Za-z_\d])\d")
 _AGAIN = ("'", "$", "#", "--", "/*")
 
 
 def _redact_sql(query: str, dialect: str | None) -> str:
-    known = dialect_of(dialect)
-    if known is None and re.search(r"\$\w*\$", query):
-        known = "postgres"
     done = query
     for _ in range(4):  # until nothing changes: a tokenizer may read its own result differently
         before = done
+        known = dialect_of(dialect) or ("postgres" if _DOLLAR_QUOTE.search(before) else None)
         tokens = _tokens(before, known)
         done = _credentials(
             _by_quotes(before, known) if tokens is None else _by_tokens(before, tokens, known)
         )
         sure = tokens is not None and not (known is None and '"' in done)
-        if done == before or (sure and not any(mark in done for mark in _AGAIN)):
-            return done
-    return _credentials(_by_quotes(done, known))
+        if done == before or (sure and not _LOOSE_NUMBER.search(done) and not any(m in done for m in _AGAIN)):
+            return done if known == dialect_of(dialect) or done == before else _redact_sql(done, dialect)
+    return _credentials(_by_quotes(done, dialect_of(dialect)))
 
 
 def _tokens(query: str, dialect: str | None) -> list[Token] | None:
