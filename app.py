@@ -221,7 +221,7 @@ def _nothing_else_under_api(server: Flask) -> None:
         raise NoSuchPath(description="there is nothing here; see /api/docs")
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    for rule in ("/api/", "/api/<path:rest>"):
+    for rule in ("/api", "/api/", "/api/<path:rest>"):
         server.add_url_rule(rule, "api_nothing", nothing, methods=methods, provide_automatic_options=False)
 
 

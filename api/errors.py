@@ -104,10 +104,11 @@ def invalid(error: ValidationError, prefix: str = "") -> Invalid:
 def wants_page() -> bool:
     """A person who navigates, not a client or a script."""
     path = request.path
-    if path.startswith(("/api/", "/_dash", "/assets/")) or path in ("/healthz", "/readyz", "/metrics"):
-        return False
-    best = request.accept_mimetypes.best_match(["application/json", "text/html"])
-    return best == "text/html"
+    if f"{path}/".startswith(("/api/", "/_dash", "/assets/")) or path in ("/healthz", "/readyz", "/metrics"):
+        return path == "/api/docs" and "text/html" in request.headers.get("Accept", "")
+    accepted = request.accept_mimetypes
+    asked = "text/html" in request.headers.get("Accept", "")  # no Accept at all is a client
+    return asked and accepted["text/html"] >= accepted["application/json"]
 
 
 def _page(body: dict[str, Any], status: int, headers: dict[str, str]) -> Response:

@@ -92,7 +92,7 @@ class Gate(Auth):  # type: ignore[misc]
         credential = credential.strip()
         if bearer and credential.startswith(PREFIX):
             who = self.keys.check(credential)
-            if not (request.path.startswith("/api/") or request.path == "/metrics"):
+            if not (f"{request.path}/".startswith("/api/") or request.path == "/metrics"):
                 raise Forbidden("an API key opens /api only", hint="sign in to use the pages")
             return who
         row = sessions.look(self.record, tokens.session_of_request(from_header=bearer))

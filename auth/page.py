@@ -128,7 +128,7 @@ def same_origin() -> None:
 
 
 def _sign_in_form(onward: str, username: str = "", error: DlvError | None = None) -> str:
-    fields = [
+    fields: list[dict[str, object]] = [
         {
             "id": "username",
             "label": "Username",
@@ -157,7 +157,7 @@ def _sign_in_form(onward: str, username: str = "", error: DlvError | None = None
 
 
 def _password_form(onward: str, must: bool, error: DlvError | None = None) -> str:
-    fields = [
+    fields: list[dict[str, object]] = [
         {
             "id": "current_password",
             "label": "Current password",

@@ -163,14 +163,16 @@ def page(
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else _text(json.dumps(_shown(value), default=str))
+    return None if value is None else json.dumps(_shown(value), default=lambda v: _text(str(v)))
 
 
 def _shown(value: Any, name: str = "") -> Any:
     if name and any(word in name.lower() for word in _SECRET_WORDS) and not isinstance(value, bool | None):
         return "(hidden)"
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, Mapping):
-        return {str(k): _shown(v, str(k)) for k, v in value.items()}
+        return {_text(str(k)): _shown(v, str(k)) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(v) for v in value]
     if isinstance(value, datetime):
@@ -179,6 +181,5 @@ def _shown(value: Any, name: str = "") -> Any:
 
 
 def _text(value: str) -> str:
-    """Without what Postgres cannot keep: NUL (also escaped in JSON) and lone surrogates."""
-    cleaned = value.replace("\\u0000", "").replace("\x00", "")
-    return cleaned.encode("utf-8", "replace").decode()
+    """Without what Postgres cannot keep: NUL and lone surrogates."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode()

@@ -129,7 +129,7 @@ def edit(
             field="role" if "role" in after else "disabled",
             hint="make somebody else an admin first",
         )
-    sets = [sql.SQL("version = version + 1")]
+    sets: list[sql.Composable] = [sql.SQL("version = version + 1")]
     if "disabled" in after:
         sets.append(sql.SQL("disabled_at = case when %(disabled)s then now() end"))
     sets += [

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from flask.testing import FlaskClient
 
-from auth import passwords, signin, tokens
 from auth import keys as auth_keys
+from auth import passwords, signin, tokens
 from settings import Settings
 from store import keys, users
 from store.audit import SYSTEM
