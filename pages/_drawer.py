@@ -474,9 +474,9 @@ def _end(label: str, n: dict[str, Any]) -> Component:
 def _fold(ask: dict[str, Any]) -> list[Any]:
     """The neighbours that the canvas folded, those that matter most first, each to be put on it."""
     direction = "upstream" if ask.get("direction") == "upstream" else "downstream"
-    offset = int(ask.get("offset") or 0)
+    cursor, first = ask.get("cursor"), int(ask.get("first") or 1)
     shown = [s for s in ask.get("shown") or [] if isinstance(s, str)]
-    said = lineage.folded(_deps.dlv(), ask.get("via") or ask["id"], direction, shown, None, FOLDED, offset)
+    said = lineage.folded(_deps.dlv(), ask.get("via") or ask["id"], direction, shown, None, FOLDED, cursor)
     rows = [
         html.Div(
             [
@@ -515,10 +515,14 @@ def _fold(ask: dict[str, Any]) -> list[Any]:
             html.Button(
                 f"Next {min(FOLDED, said['total'] - said['next'])}",
                 className="btn small",
-                **{"data-fold": json.dumps({**ask, "offset": said["next"]})},
+                **{
+                    "data-fold": json.dumps(
+                        {**ask, "cursor": said["next"], "first": first + len(said["items"])}
+                    )
+                },
             )
         ]
-    first = offset + 1 if said["items"] else 0
+    last = first + len(said["items"]) - 1
     return [
         html.Div(
             [
@@ -527,7 +531,7 @@ def _fold(ask: dict[str, Any]) -> list[Any]:
                     [
                         html.H2(f"{said['total']:,} more {direction}"),
                         html.Div(
-                            f"{first:,} to {offset + len(said['items']):,}, what is broken or critical first",
+                            f"{first:,} to {last:,}, what is broken or critical first",
                             className="muted",
                         ),
                     ]

@@ -18,7 +18,7 @@ dash.register_page(__name__, path="/lineage", title="Lineage · DLV")
 
 #: elements drawn at once, and when somebody asks for all of them
 CAP, CAP_ALL = 1000, 5000
-#: causes shown above the canvas; the rest are in the drawer
+#: root causes told above the canvas; the rest, and what lies between, are in the drawer
 CAUSES = 2
 
 
@@ -162,20 +162,25 @@ def why(params: dict[str, Any], _: object) -> Any:
     except DlvError:
         return no_update
     me = found["node"]
-    cards = [cause(c, me) for c in found["items"][:CAUSES]]
-    if me["health"] in ("failed", "late") and me["role"] == "root":
+    roots = [c for c in found["items"] if c["root"]]
+    cards = [cause(c) for c in roots[:CAUSES]]
+    if me["role"] == "root":
         cards.insert(0, _own(me))
-    if not cards:
-        return None
-    rest = found["total"] - CAUSES
+    rest = found["total"] - min(len(roots), CAUSES)
     if rest > 0:
+        said = words.many(rest, "more failed or late node") + " upstream"
         cards.append(
-            html.Button(
-                f"+{rest:,} more upstream",
-                className="btn small quiet",
-                **{"data-open": me["id"], "data-kind": "causes"},
+            html.Li(
+                html.Button(
+                    [glyph("symptom"), said, ic("chevron-right")],
+                    className="link",
+                    **{"data-open": me["id"], "data-kind": "causes"},
+                ),
+                className="rest",
             )
         )
+    if not cards:
+        return None
     return html.Ul(cards, className="causes", **{"aria-label": "Failed and late upstream, root causes first"})
 
 
@@ -189,7 +194,7 @@ def _own(node: dict[str, Any]) -> Component:
     )
 
 
-def cause(c: dict[str, Any], me: dict[str, Any]) -> Component:
+def cause(c: dict[str, Any]) -> Component:
     """One failed or late ancestor: what it is, since when, what it said, and where to read on."""
     more = [
         html.A(

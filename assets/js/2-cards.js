@@ -180,10 +180,16 @@
     return at < 0 ? d.namespace : d.namespace.slice(at + 3);
   };
 
-  /** The name without the part that the neighbours share: 'analytics.fct_orders' of 'shop.analytics.fct_orders'. */
-  dlv.short = (d) => {
-    const parts = d.name.split(".");
-    return parts.length > 2 && d.type === "dataset" ? parts.slice(-2).join(".") : d.name;
+  const PATH = new Set(["file", "s3", "gs", "hdfs", "abfss", "wasbs", "dbfs"]);
+
+  /** [what tells it from its neighbours, what it stands in]: 'fct_orders' in 'shop.analytics', 'load' in 'daily'. */
+  dlv.names = (d) => {
+    if (d.names) return d.names;
+    const dots = !PATH.has(d.system) && d.kind !== "topic" && d.kind !== "dashboard" && !/\s/.test(d.name);
+    const at = d.name.lastIndexOf(dots ? "." : "/");
+    const own = at > 0 && at < d.name.length - 1 ? d.name.slice(at + 1) : d.name;
+    const rest = own === d.name ? "" : d.name.slice(0, at);
+    return (d.names = [own, d.type === "job" ? d.parent_name || rest || parted(d) : rest || parted(d)]);
   };
 
   /** Which half of the colours a card takes: by health and standing, or by distance in impact mode. */
@@ -231,7 +237,7 @@
     if (how.zoom < 0.48) {
       const size = 21;
       icon(pen, d.mark, left + 20, y - 14, 28, sys);
-      pen.text(cut(dlv.short(d), W - 96, size, 600), left + 56, y + 7, size, 600, t.text);
+      pen.text(cut(dlv.names(d)[0], W - 98, size, 600), left + 54, y + 7, size, 600, t.text);
       const glyph = dlv.icon(`st-${d.role || d.health}`);
       const colour = d.role ? t[ROLE_COLOUR[d.role]] : strip;
       if (glyph) pen.shape(glyph, left + W - 36, y - 13, 26 / 16, { fill: colour });
@@ -248,8 +254,9 @@
     const room = W - 52 - 12;
     const pill = hop ? `hop ${d.hop}` : "";
     const pillRoom = pill ? wide(pill, 10.5, 620) + 18 : 0;
-    pen.text(cut(dlv.short(d), room - pillRoom, 13, 620), left + 52, top + 21.5, 13, 620, t.text);
-    pen.text(cut(`${d.kind || d.type} · ${parted(d)}`, room, 11, 450), left + 52, top + 37, 11, 450, t["text-3"]);
+    const [name, within] = dlv.names(d);
+    pen.text(cut(name, room - pillRoom, 13, 620), left + 52, top + 21.5, 13, 620, t.text);
+    pen.text(cut(`${d.kind || d.type} · ${within}`, room, 11, 450), left + 52, top + 37, 11, 450, t["text-3"]);
     const glyph = dlv.icon(`st-${d.health}`);
     const colour = t[d.health];
     if (glyph) pen.shape(glyph, left + 52, top + 44.5, 12 / 16, { fill: colour });

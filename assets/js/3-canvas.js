@@ -10,6 +10,7 @@
     "unresolved", "hop",
   ];
   const all = (dlv.canvases = new Map());
+  const NEAR = 0.94; // the server leaves room for wider cards than these
   const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   const BAD = new Set(["root", "symptom", "at_risk"]);
@@ -90,7 +91,14 @@
       this.wrap.addEventListener("keydown", (e) => this.key(e));
       this.wrap.addEventListener("focus", () => { if (!this.focus && this.view && this.wrap.matches(":focus-visible")) this.go(this.view.node); });
       this.wrap.addEventListener("blur", () => { this.focus = null; this.paint(); });
-      new ResizeObserver(() => { if (cy.destroyed()) return; cy.resize(); this.size(); }).observe(box);
+      // until somebody moves the picture, it stays whole in whatever room it has
+      cy.on("dragpan scrollzoom pinchzoom", () => (this.whole = false));
+      new ResizeObserver(() => {
+        if (cy.destroyed() || !box.clientWidth) return;
+        cy.resize();
+        this.size();
+        if (this.whole) this.fit(false);
+      }).observe(box);
       this.size();
     }
 
@@ -117,6 +125,7 @@
       for (const list of view.nodes) {
         const d = {};
         FIELDS.forEach((f, i) => (d[f] = list[i]));
+        d.x *= NEAR;
         d.fold_up = d.fold_down = 0;
         rows.set(d.id, d);
       }
@@ -318,6 +327,7 @@
 
     fit(animated = true) {
       const cy = this.cy;
+      this.whole = true;
       if (cy.nodes().empty()) return;
       cy.resize();
       const b = cy.nodes().boundingBox({ includeLabels: false });
@@ -336,6 +346,13 @@
       else cy.viewport(to);
     }
 
+    /** Zoom about the middle. */
+    zoom(by) {
+      const cy = this.cy;
+      this.whole = false;
+      cy.zoom({ level: Math.max(cy.minZoom(), Math.min(cy.maxZoom(), cy.zoom() * by)), renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
+    }
+
     /** Bring these into sight where they are not, the nearest way: by moving, and by zooming out where that fails. */
     reveal(ids) {
       const cy = this.cy;
@@ -349,6 +366,7 @@
       b.x0 -= W / 2 + 20; b.x1 += W / 2 + 20; b.y0 -= H / 2 + 24; b.y1 += H / 2 + 24;
       if (b.x0 >= e.x1 && b.x1 <= e.x2 && b.y0 >= e.y1 && b.y1 <= e.y2) return;
       if (b.x1 - b.x0 > e.w || b.y1 - b.y0 > e.h) return void this.fit(true);
+      this.whole = false;
       const z = cy.zoom();
       const dx = b.x0 < e.x1 ? e.x1 - b.x0 : b.x1 > e.x2 ? e.x2 - b.x1 : 0;
       const dy = b.y0 < e.y1 ? e.y1 - b.y0 : b.y1 > e.y2 ? e.y2 - b.y1 : 0;
@@ -473,11 +491,6 @@
       else if (e.key === "-") this.zoom(0.8);
       else return;
       e.preventDefault();
-    }
-
-    zoom(by) {
-      const cy = this.cy;
-      cy.zoom({ level: Math.max(cy.minZoom(), Math.min(cy.maxZoom(), cy.zoom() * by)), renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
     }
   }
 

@@ -98,6 +98,17 @@
     if (folds) return dlv.drawer(JSON.parse(folds.dataset.fold));
     const exports = t.closest?.("[data-export]");
     if (exports) return dlv.save(canvasHere(), exports.dataset.export);
+    if (t.closest?.("[data-swap]")) {
+      const now = dlv.params();
+      return dlv.change(prefix, { from: now.to, to: now.from });
+    }
+    const way = t.closest?.("[data-way]");
+    if (way) {
+      const on = way.getAttribute("aria-pressed") !== "true";
+      document.querySelectorAll("[data-way]").forEach((w) => w.setAttribute("aria-pressed", String(on && w === way)));
+      dlv.wayTo = on ? way.dataset.way.split(" ") : [];
+      return showWay();
+    }
     const pick = t.closest?.("[data-pick]");
     if (pick) {
       dlv.searchOpen();
@@ -115,7 +126,8 @@
     dlv.wayTo = null;
     const drawn = ids.filter((id) => c.rows.has(id));
     c.cy.edges().removeClass("path");
-    c.filter(new Set(drawn));
+    c.filter(drawn.length ? new Set(drawn) : null);
+    if (!drawn.length) return;
     for (let i = 1; i < drawn.length; i++) c.cy.getElementById(`${drawn[i - 1]}>${drawn[i]}`).addClass("path");
     c.reveal(drawn);
   }
@@ -180,15 +192,18 @@
     const same = chosen().sort().join() === [...(values || [])].sort().join();
     if (c?.view && !same) {
       dlv.change(prefix, set, { quiet: prefix !== "impact" });
-      if (prefix !== "impact") apply(c);
+      apply(c);
     }
     return window.dash_clientside.no_update;
   };
 
+  dlv.filterShown = (prefix) => dlv.set(`${prefix}-filter`, { value: chosen() });
+
   const drawn = (prefix) => (c) => {
     dlv.controls();
     dlv.set(`${prefix}-filter`, { data: options(c), value: chosen() });
-    if (prefix !== "impact") apply(c);
+    apply(c);
+    if (prefix === "impact") dlv.impactHops();
     if (dlv.wayTo) showWay();
   };
   dlv.drawn = { lineage: drawn("lineage"), impact: drawn("impact"), paths: drawn("paths") };

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import estate
 import pytest
 from werkzeug.serving import make_server
 
-import estate
 from settings import Settings
 from tests.web import PASSWORD, Web
 
