@@ -166,32 +166,23 @@ def count(conn: Conn, filters: Mapping[str, Any]) -> int:
 
 
 #: how many rows of one kind of match are ranked; more than anybody reads, few enough to rank while one types
-_RANKED = 1500
-
-_HIT = """select n.id, n.name, n.criticality, n.last_seen from node n
-           where n.retired_at is null and not n.standin and """
+_RANKED = 400
 
 #: what follows the last dot or slash: of 'shop.public.orders' people type 'orders'
-_LEAF = "lower(regexp_replace({t}name, '^.*[./]', ''))"
+_LEAF = "lower(regexp_replace(n.name, '^.*[./]', ''))"
 
-_SEARCH = f"""
-with hit as (
-  {{hits}}
-)
-select id,
-       case when lower(name) = %(q)s or {_LEAF.format(t="")} = %(q)s then 0
-            when starts_with(lower(name), %(q)s) or starts_with({_LEAF.format(t="")}, %(q)s) then 1
-            else 2 end as match
-  from hit
- order by match, criticality nulls last, last_seen desc, id
- limit %(limit)s"""
+_SEARCH = """
+with hit as ({hits}), best as (select id, min(match) as match from hit group by id)
+select n.id from best join node n on n.id = best.id
+ order by best.match, n.criticality nulls last, n.last_seen desc, n.id limit %(limit)s"""
 
 
 def search(conn: Conn, q: str, limit: int) -> list[UUID]:
     """Ids that match what is being typed, best first: a whole name before its beginning before any part of name,
     namespace, owner or tag; among equals the more critical, then the one seen last. Several words must all match.
 
-    One or two characters match beginnings of names and whole tags, from three on any part.
+    One or two characters match beginnings of names and whole tags, from three on any part. Of each kind of match
+    some hundreds are ranked: who finds more types on.
     """
     text = " ".join(q.lower().split())[:200]
     if not text:
@@ -203,15 +194,25 @@ def search(conn: Conn, q: str, limit: int) -> list[UUID]:
         "limit": limit,
         "cap": _RANKED,
     }
-    conds = ["n.tags @> %(tag)s"]
-    for column in ("lower(n.name)", _LEAF.format(t="n.")):
-        conds += [f"{column} = %(q)s", f"{column} like %(prefix)s"]
+    hits = [(0, f"{c} = %(q)s") for c in ("lower(n.name)", _LEAF)]
+    hits += [(1, f"{c} like %(prefix)s") for c in ("lower(n.name)", _LEAF)]
+    found = _found(conn, hits, args)
     words = text.split()[:8]
+    if len(found) >= limit:
+        return found  # whatever else matches ranks below these
+    hits.append((2, "n.tags @> %(tag)s"))
     if any(len(w) >= 3 for w in words):
-        conds.append(" and ".join(f"n.search like %(w{i})s" for i in range(len(words))))
+        hits.append((2, " and ".join(f"n.search like %(w{i})s" for i in range(len(words)))))
         args |= {f"w{i}": f"%{like(w)}%" for i, w in enumerate(words)}
-    query = _SEARCH.format(hits=" union ".join(f"({_HIT} {c} limit %(cap)s)" for c in conds))
-    return [r["id"] for r in conn.execute(query, args)]
+    return _found(conn, hits, args)
+
+
+def _found(conn: Conn, hits: list[tuple[int, str]], args: dict[str, Any]) -> list[UUID]:
+    parts = " union all ".join(
+        f"(select n.id, {match} as match from node n where n.retired_at is null and not n.standin and {cond} limit %(cap)s)"
+        for match, cond in hits
+    )
+    return [r["id"] for r in conn.execute(_SEARCH.format(hits=parts), args)]
 
 
 def options(conn: Conn, limit: int = 200) -> dict[str, list[dict[str, Any]]]:
