@@ -161,19 +161,14 @@ def _job_alias(facts: Facts, event: Event, source: Source, job: naming.NamedJob,
     alias = ids.alias_id(job.environment, job.namespace, job.name, "job")
     parent = None
     if job.parent is not None and (job.parent[0], job.parent[1]) != (job.namespace, job.name):
-        parent = ids.alias_id(job.environment, job.parent[0], job.parent[1], "job")
+        where = job.parent_environment or job.environment
+        parent = ids.alias_id(where, job.parent[0], job.parent[1], "job")
+        # of another tool's job only the name is known here; its own events say the rest and outrank this
+        kind, rank, system = (
+            (job.parent_kind, 1, job.system) if job.parent_kind != "job" else ("job", -1, "unknown")
+        )
         facts.aliases.append(
-            AliasSeen(
-                parent,
-                job.environment,
-                job.parent[0],
-                job.parent[1],
-                "job",
-                job.parent_kind,
-                1,
-                job.system,
-                event.at,
-            )
+            AliasSeen(parent, where, job.parent[0], job.parent[1], "job", kind, rank, system, event.at)
         )
     facts.aliases.append(
         AliasSeen(

@@ -89,6 +89,16 @@ def expire(record: Record, event_days: int, run_days: int) -> list[str]:
                select 1 from event_pending p where p.day = k.day) limit %(n)s))""",
         today - timedelta(days=event_days),
     )
+    # an edge keeps its newest proof, however old: its last sighting rests on it
+    _delete_keys(
+        record,
+        """delete from edge_run where ctid = any(array(
+             select r.ctid from run_key k join edge_run r on r.run_key = k.key
+              where k.day < %(before)s and exists (
+                select 1 from edge_run o where o.edge_id = r.edge_id and (o.last_at, o.run_key) > (r.last_at, r.run_key))
+              limit %(n)s))""",
+        today - timedelta(days=run_days),
+    )
     _delete_keys(
         record,
         "delete from run_key where ctid = any(array(select ctid from run_key where day < %(before)s limit %(n)s))",

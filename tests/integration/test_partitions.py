@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+from said import T0, dataset, event, say
+
 from store import partitions
 
 
@@ -53,3 +55,14 @@ def test_an_attached_partition_has_the_parents_key(record: Any) -> None:
         "select count(*) n from pg_index i join pg_inherits h on h.inhrelid = i.indrelid where i.indisprimary"
     )
     assert rows[0]["n"] == len(partitions.PARENTS) * (partitions.AHEAD + 2)
+
+
+def test_proofs_of_an_edge_expire_with_their_runs_but_for_the_newest(record: Any) -> None:
+    table = dataset("postgres://db.example:5432", "d.s.t")
+    say(record, event("a", [table], minute=0, run="r1"), event("a", [table], minute=9, run="r2"))
+    assert len(record.all("select run_key from edge_run")) == 2
+    with record.tx() as conn:
+        conn.execute("update run_key set day = day - 400")
+    partitions.expire(record, event_days=30, run_days=300)
+    assert record.all("select last_at from edge_run") == [{"last_at": T0 + timedelta(minutes=9)}]
+    assert record.all("select valid_to from edge_interval") == [{"valid_to": None}]
