@@ -220,6 +220,18 @@ def settled(stack: Settings, database_url: str, redis_url: str, graph_settings: 
     )
 
 
+@pytest.fixture
+def web(settled: Settings) -> Iterator[Any]:
+    """The web process of this test's own, on real servers (:class:`tests.web.Web`)."""
+    from tests.web import Web
+
+    made = Web(settled)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 def eventually(what: Any, *, timeout: float = 30.0, every: float = 0.05) -> Any:
     """Ask until the answer is true, and return it; the timeout only bounds a test that fails."""
     end = time.monotonic() + timeout

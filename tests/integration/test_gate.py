@@ -90,6 +90,8 @@ def test_nobody_gets_past_any_other_route(web: Web) -> None:
             assert page or answer.status_code == 401, (method, rule, headers, answer.status_code)
             if page:
                 assert answer.headers["Location"].startswith("/sign-in")
+            elif answer.mimetype == "text/html" and "Accept" in headers:
+                assert "Back to DLV" in answer.text
             else:
                 assert set((answer.json or {}).get("error", ())) >= {"code", "message", "request_id"}, (
                     method,
