@@ -110,6 +110,7 @@ def canvas(prefix: str, label: str) -> Component:
             dcc.Store(id=f"{prefix}-view"),
             dcc.Store(id=f"{prefix}-drawn"),
             dcc.Store(id=f"{prefix}-marks"),
+            dcc.Store(id=f"{prefix}-dated"),
         ],
         className="canvas",
         id=f"{prefix}-canvas",
@@ -128,8 +129,15 @@ def _tool(do: str, icon: str, words: str, key: str) -> Component:
     )
 
 
-def wire(prefix: str) -> None:
+def wire(prefix: str, *, dated: bool = True) -> None:
     """Draw whatever arrives in ``{prefix}-view``, and patch what arrives in ``{prefix}-marks``. Once per page."""
+    if dated:
+        clientside_callback(
+            ClientsideFunction("dlv", "dated"),
+            Output(f"{prefix}-dated", "data"),
+            Input(f"{prefix}-as-of", "value"),
+            Input(f"{prefix}-as-of", "id"),
+        )
     clientside_callback(
         ClientsideFunction("dlv", "draw"),
         Output(f"{prefix}-drawn", "data"),
@@ -212,6 +220,22 @@ def filters(prefix: str) -> Component:
             dcc.Store(id=f"{prefix}-nil"),
         ],
         className="filter",
+    )
+
+
+def as_of(prefix: str, params: Mapping[str, Any]) -> Component:
+    """Reach as of a moment in UTC; empty is now."""
+    said = str(params.get("as_of") or "")
+    return dmc.DateTimePicker(
+        id=f"{prefix}-as-of",
+        value=said.replace("T", " ").removesuffix("Z") or None,
+        placeholder="As of now (UTC)",
+        valueFormat="D MMM YYYY, HH:mm [UTC]",
+        clearable=True,
+        size="xs",
+        leftSection=ic("history"),
+        className="as-of",
+        **{"aria-label": "As of, UTC"},
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import dash_mantine_components as dmc
 from dash import Input, Output, State, callback, dcc, html, no_update
 from dash.development.base_component import Component
 
@@ -600,8 +601,13 @@ def _annotations(kind: str, id_: str, said: list[dict[str, Any]]) -> Component:
         notes.append(
             html.Div(
                 [
-                    dcc.Textarea(
-                        id="note-text", placeholder="What should the next person know?", maxLength=4000
+                    dmc.Textarea(
+                        id="note-text",
+                        placeholder="What should the next person know?",
+                        autosize=True,
+                        minRows=2,
+                        maxRows=8,
+                        **{"aria-label": "Note"},
                     ),
                     html.Div(
                         [

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Input, Output, callback, clientside_callback, dcc, html
+from dash import ClientsideFunction, Input, Output, callback, clientside_callback, html
 from dash.development.base_component import Component
 
 from answers import nodes
@@ -17,18 +17,29 @@ from pages._icons import health, ic, role, sys
 
 SHOWN = 12
 
+#: what the input tells who listens: a list below it is chosen from with the arrow keys
+_COMBOBOX: dict[str, Any] = {
+    "role": "combobox",
+    "aria-controls": "search-hits",
+    "aria-expanded": "true",
+    "aria-autocomplete": "list",
+    "autocomplete": "off",
+}
+
 
 def modal() -> Component:
     return dmc.Modal(
         [
-            dcc.Input(
+            dmc.TextInput(
                 id="search-input",
-                type="text",
-                debounce=False,
                 placeholder="Name, namespace, owner or tag",
-                autoComplete="off",
-                style={"width": "100%", "padding": "0 18px"},
-                **_COMBOBOX,
+                debounce=60,
+                variant="unstyled",
+                size="md",
+                leftSection=ic("search"),
+                leftSectionWidth=46,
+                className="search-box",
+                **{"aria-label": "Search", "attributes": {"input": _COMBOBOX}},
             ),
             html.Div(id="search-hits", className="hits"),
             html.Div(
@@ -52,9 +63,6 @@ def modal() -> Component:
         transitionProps={"duration": 90},
         **{"aria-label": "Search"},
     )
-
-
-_COMBOBOX: dict[str, Any] = {}
 
 
 @callback(Output("search-hits", "children"), Input("search-input", "value"))
@@ -121,5 +129,3 @@ def marked(text: str, q: str) -> Any:
 clientside_callback(
     ClientsideFunction("dlv", "search_open"), Output("search", "opened"), Input("search-open", "n_clicks")
 )
-
-__all__ = ["ic", "modal"]

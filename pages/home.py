@@ -209,12 +209,12 @@ def at_risk(now: dict[str, Any]) -> list[Component]:
                 html.Td(n["owner_name"] or "—"),
                 html.Td(words.sla(n)),
                 html.Td(n["criticality"] or "—"),
-                html.Td(role("at_risk")),
+                html.Td(health(n["health"])),
             ]
         )
         for n in found
     ]
-    heads = ("Node", "Kind", "Owner", "SLA", "Criticality", "")
+    heads = ("Node", "Kind", "Owner", "SLA", "Criticality", "Own health")
     more = now["at_risk"] - len(found)
     return [
         html.Section(

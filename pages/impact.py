@@ -54,6 +54,7 @@ def layout(**params: Any) -> Component:
                             _canvas.stepper("depth", "Depth", 0),
                             _canvas.switch("jobs", "Jobs", "Show the jobs between datasets", on=False),
                             _canvas.filters("impact"),
+                            _canvas.as_of("impact", params),
                             html.Div(className="grow"),
                             html.A(
                                 [ic("file-type-csv"), "CSV"],
@@ -261,7 +262,8 @@ def _compact(found: Mapping[str, Any]) -> dict[str, Any]:
             [
                 n["id"], n["hop"], n["name"], words.kind(n), n["namespace"], n["system"],
                 mark_of(n["system"], n["kind"], n["type"]), n["owner_name"], words.sla(n),
-                (n["sla"] or {}).get("minutes"), n["criticality"], n["health"], n["role"], n["tags"],
+                (n["sla"] or {}).get("minutes"), n["criticality"], n["health"], n["role"], n["tags"], n["kind"],
+                n["type"], n["parent_name"],
             ]
             for n in found["items"]
         ],

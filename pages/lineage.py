@@ -46,6 +46,7 @@ def layout(**params: Any) -> Component:
                                 "group", "Group", "Group by DAG, application or project", on=False
                             ),
                             _canvas.filters("lineage"),
+                            _canvas.as_of("lineage", params),
                             html.Div(className="grow"),
                             _canvas.export(),
                         ],

@@ -55,7 +55,7 @@ def layout(**params: Any) -> Component:
     )
 
 
-_canvas.wire("paths")
+_canvas.wire("paths", dated=False)
 
 
 def _one(params: dict[str, Any] | None, name: str) -> str:
@@ -176,15 +176,18 @@ def listed(said: dict[str, Any]) -> list[Any]:
     names = {n["id"]: n for n in said["nodes"]}
     rows = []
     for i, way in enumerate(said["paths"]):
-        datasets = sum(names[n]["type"] == "dataset" for n in way)
+        hops = sum(names[n]["type"] == "dataset" for n in way[1:]) + (names[way[-1]]["type"] == "job")
         rows.append(
             html.Li(
                 html.Button(
                     [
-                        html.B(f"Way {i + 1} · {words.many(max(datasets - 1, 1), 'hop')}"),
+                        html.B(f"Way {i + 1} · {words.many(hops, 'hop')}"),
                         html.Ol(
                             [
-                                html.Li(names[n]["name"].rsplit(".", 1)[-1], title=names[n]["name"])
+                                html.Li(
+                                    [sys(names[n]), names[n]["name"].rsplit(".", 1)[-1]],
+                                    title=names[n]["name"],
+                                )
                                 for n in way[:12]
                             ]
                         ),

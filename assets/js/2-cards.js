@@ -49,6 +49,15 @@
     return out;
   }
 
+  /** The text in at most two lines, broken where names break; what is still too wide is cut. */
+  function lines(text, room, size, weight) {
+    if (wide(text, size, weight) <= room) return [text];
+    const parts = text.split(/(?<=[_.\-/ ])/);
+    let first = "";
+    while (parts.length > 1 && wide(first + parts[0], size, weight) <= room) first += parts.shift();
+    return first ? [first, cut(parts.join(""), room, size, weight)] : [cut(text, room, size, weight)];
+  }
+
   function wide(text, size, weight) {
     ruler.font = font(size, weight);
     return ruler.measureText(text).width;
@@ -85,7 +94,12 @@
           c.stroke(p);
         } else {
           c.fillStyle = look.fill;
-          c.fill(p, "evenodd");
+          c.fill(p, look.bold ? "nonzero" : "evenodd");
+          if (look.bold) {
+            c.strokeStyle = look.fill;
+            c.lineWidth = look.bold;
+            c.stroke(p);
+          }
         }
       }
       c.restore();
@@ -135,7 +149,9 @@
     shape(d, x, y, scale, look) {
       const ink = look.stroke
         ? `fill="none" stroke="${look.stroke}" stroke-width="${look.width}" stroke-linecap="round" stroke-linejoin="round"`
-        : `fill="${look.fill}" fill-rule="evenodd"`;
+        : look.bold
+          ? `fill="${look.fill}" stroke="${look.fill}" stroke-width="${look.bold}"`
+          : `fill="${look.fill}" fill-rule="evenodd"`;
       this.out.push(
         `<g transform="translate(${n2(x)} ${n2(y)}) scale(${n2(scale)})" ${ink}${this._o()}>` +
           `${d.d.map((p) => `<path d="${safe(p)}"/>`).join("")}</g>`,
@@ -162,7 +178,7 @@
   function icon(pen, name, x, y, size, colour) {
     const d = dlv.icon(name);
     if (!d) return;
-    const look = d.stroke ? { stroke: colour, width: 1.9 } : { fill: colour };
+    const look = d.stroke ? { stroke: colour, width: 1.9 } : { fill: colour, bold: 0.45 };
     pen.shape(d, x, y, size / d.box, look);
   }
 
@@ -197,7 +213,7 @@
     const t = dlv.tokens().get;
     if (hops && d.hop) {
       const h = Math.min(d.hop, 5);
-      return { strip: t[`hop-${h}`], soft: t.surface, hop: h };
+      return { strip: t[`hop-${h}`], soft: t[`hop-${h}-soft`], hop: h };
     }
     const state = d.role === "at_risk" && (d.health === "ok" || d.health === "unknown") ? "risk" : d.health;
     const strip = t[`${state}-fill`] || t[state];
@@ -224,23 +240,25 @@
         width: how.focus ? 3 : how.selected ? 2.5 : 1.5,
       });
     }
-    const line = { fill: bad ? soft : t.surface, stroke: edge || t["line-strong"], width: d.role === "root" ? 2.5 : 1.25 };
+    const line = { fill: bad || hop ? soft : t.surface, stroke: edge || t["line-strong"], width: d.role === "root" ? 2.5 : 1.25 };
     if (d.role === "at_risk") Object.assign(line, { width: 1.75, dash: [6, 4] });
     else if (d.role === "symptom") line.width = 1.75;
     if (how.zoom < 0.2) {
-      pen.box(left, top, W, H, round, { fill: bad || d.role ? strip : soft, stroke: strip, width: 4 });
+      pen.box(left, top, W, H, round, { fill: bad || d.role || hop ? strip : soft, stroke: edge || strip, width: edge ? 9 : 4 });
       return;
     }
     pen.box(left, top, W, H, round, line);
-    pen.box(left + 6, top + 9, 5, H - 18, 2.5, { fill: strip });
+    pen.box(left + 5, top + 7, hop ? 8 : 5, H - 14, 3, { fill: strip });
     const sys = t[`sys-${d.system}`] || t["sys-other"];
     if (how.zoom < 0.48) {
-      const size = 21;
-      icon(pen, d.mark, left + 20, y - 14, 28, sys);
-      pen.text(cut(dlv.names(d)[0], W - 98, size, 600), left + 54, y + 7, size, 600, t.text);
-      const glyph = dlv.icon(`st-${d.role || d.health}`);
-      const colour = d.role ? t[ROLE_COLOUR[d.role]] : strip;
-      if (glyph) pen.shape(glyph, left + W - 36, y - 13, 26 / 16, { fill: colour });
+      const size = 20;
+      const told = !!d.role; // the tab says it: no second mark
+      icon(pen, d.mark, left + 18, y - 14, 28, sys);
+      const said = lines(dlv.names(d)[0], W - (told ? 62 : 92), size, 620);
+      const mid = y + (said.length > 1 ? -3 : 7) + (told && said.length > 1 ? 3 : 0);
+      said.forEach((one, i) => pen.text(one, left + 52, mid + i * 22, size, 620, t.text));
+      const glyph = !told && dlv.icon(`st-${d.health}`);
+      if (glyph) pen.shape(glyph, left + W - 35, y - 12, 24 / 16, { fill: t[d.health] });
     } else {
       full(pen, d, left, top, sys, strip, hop, how);
     }
@@ -327,6 +345,6 @@
     const n = at < 0 ? d.fold_up : d.fold_down;
     const text = at < 0 ? `◂ +${n.toLocaleString("en")} more` : `+${n.toLocaleString("en")} more ▸`;
     const w = wide(text, 10.5, 650) + 16;
-    return { text, w, h: 17, y: y + H / 2 - 8, x: at < 0 ? x - W / 2 + 10 : x + W / 2 - w - 10 };
+    return { text, w, h: 17, y: y + H / 2 - 6, x: at < 0 ? x - W / 2 + 10 : x + W / 2 - w - 10 };
   };
 })();

@@ -10,7 +10,7 @@
     "unresolved", "hop",
   ];
   const all = (dlv.canvases = new Map());
-  const NEAR = 0.94; // the server leaves room for wider cards than these
+  const NEAR = 0.92; // the server leaves room for wider cards than these
   const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   const BAD = new Set(["root", "symptom", "at_risk"]);
@@ -18,7 +18,7 @@
   function style() {
     const t = dlv.tokens().get;
     return [
-      { selector: "node", style: { shape: "rectangle", width: W + 26, height: H + 16, "background-opacity": 0, "border-width": 0, "overlay-opacity": 0, label: "" } },
+      { selector: "node", style: { shape: "rectangle", width: W + 26, height: H + 18, "background-opacity": 0, "border-width": 0, "overlay-opacity": 0, label: "" } },
       {
         selector: "edge",
         style: {

@@ -197,6 +197,14 @@
     return window.dash_clientside.no_update;
   };
 
+  clientside.dated = (value, id) => {
+    const prefix = id.slice(0, id.lastIndexOf("-as-of"));
+    const said = value ? `${String(value).slice(0, 16).replace(" ", "T")}:00Z` : "";
+    const now = dlv.params().as_of?.at(-1) || "";
+    if (here() === prefix && said.slice(0, 16) !== now.slice(0, 16)) dlv.change(prefix, { as_of: said || null });
+    return window.dash_clientside.no_update;
+  };
+
   dlv.filterShown = (prefix) => dlv.set(`${prefix}-filter`, { value: chosen() });
 
   const drawn = (prefix) => (c) => {

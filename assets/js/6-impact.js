@@ -4,7 +4,7 @@
   const dlv = (window.dlv = window.dlv || {});
   window.dash_clientside = window.dash_clientside || {};
   const clientside = (window.dash_clientside.dlv = window.dash_clientside.dlv || {});
-  const ROW = ["id", "hop", "name", "kind", "namespace", "system", "mark", "owner", "sla", "minutes", "criticality", "health", "role", "tags"];
+  const ROW = ["id", "hop", "name", "kind", "namespace", "system", "mark", "owner", "sla", "minutes", "criticality", "health", "role", "tags", "what", "type", "parent_name"];
   const RANK = { failed: 0, late: 1, warn: 2, unknown: 4, ok: 5 };
   const ROLE = { root: "Root cause", symptom: "Symptom", at_risk: "At risk" };
   const COLUMNS = [
@@ -129,9 +129,10 @@
 
   function line(r) {
     const state = r.role || r.health;
+    const [own, within] = dlv.names({ ...r, kind: r.what, names: null });
     const word = ROLE[r.role] || dlv.WORD[r.health];
     const mark = el("span", { class: `ic sys ${r.system}`, style: `--i:url(/assets/icons/${r.mark}.svg);width:18px;height:18px`, "aria-hidden": "true" });
-    const name = el("button", { class: "node", "data-open": r.id, title: r.name }, mark, el("span", {}, el("b", {}, r.name), el("small", {}, `${r.kind} · ${r.namespace}`)));
+    const name = el("button", { class: "node", "data-open": r.id, title: `${r.name} · ${r.namespace}` }, mark, el("span", {}, el("b", {}, own), el("small", {}, `${r.kind} · ${within}`)));
     return el("tr", { "data-row": r.id },
       el("td", {}, name), el("td", {}, r.owner || "—"), el("td", {}, r.sla), el("td", {}, String(r.criticality ?? "—")),
       el("td", {}, el("span", { class: `st c-${state}` }, glyph(state), word)));
