@@ -156,12 +156,13 @@ def page(
         f"""select n.id, {expr} as key from node n where {cond}
              order by {expr} {order}, n.id {order} limit %(limit)s offset %(offset)s""",
         args | {"limit": limit, "offset": offset},
+        prepare=False,
     ).fetchall()
 
 
 def count(conn: Conn, filters: Mapping[str, Any]) -> int:
     cond, args = where(filters)
-    row = conn.execute(f"select count(*) as n from node n where {cond}", args).fetchone()
+    row = conn.execute(f"select count(*) as n from node n where {cond}", args, prepare=False).fetchone()
     return int(row["n"]) if row else 0
 
 
@@ -212,7 +213,8 @@ def _found(conn: Conn, hits: list[tuple[int, str]], args: dict[str, Any]) -> lis
         f"(select n.id, {match} as match from node n where n.retired_at is null and not n.standin and {cond} limit %(cap)s)"
         for match, cond in hits
     )
-    return [r["id"] for r in conn.execute(_SEARCH.format(hits=parts), args)]
+    # a generic plan cannot know that a pattern is a prefix, and would read the whole table
+    return [r["id"] for r in conn.execute(_SEARCH.format(hits=parts), args, prepare=False)]
 
 
 def options(conn: Conn, limit: int = 200) -> dict[str, list[dict[str, Any]]]:
