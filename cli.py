@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     supervisor.add("worker-project", "worker", "project")
     supervisor.add("scheduler", "scheduler")
     with opened(settings) as record:
-        if settings.demo and _seed(record, settings):
+        if settings.demo and _seed(record):
             say("seeded the demo estate (DLV_DEMO=0 leaves it out)")
             _wait_for_map(record)
         wait_for_web(settings, web)
@@ -212,7 +212,7 @@ def seed() -> None:
     """Put the demo estate into an empty record."""
     with running("redis_url") as s, opened(s) as record:
         click.echo(
-            "seeded the demo estate" if _seed(record, s) else "the record is not empty; nothing was seeded"
+            "seeded the demo estate" if _seed(record) else "the record is not empty; nothing was seeded"
         )
 
 
@@ -477,15 +477,14 @@ def _migrate(s: Settings) -> list[str]:
     return done
 
 
-def _seed(record: Record, s: Settings) -> bool:
+def _seed(record: Record) -> bool:
     from importlib.util import find_spec
 
     if not find_spec("ingest.demo"):
         return False
     from ingest import demo
 
-    seed_: Callable[[Record, Settings], bool] = demo.seed
-    return seed_(record, s)
+    return demo.seed(record)
 
 
 def _shown(url: str) -> str:
