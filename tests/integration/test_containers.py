@@ -6,6 +6,7 @@ reach on most build machines and a container engine may not start inside of one.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -230,8 +231,7 @@ def test_the_image_runs_the_whole_product_as_nobody_special(
         eventually(lambda: _one(conn, "select count(*) from graph_dirty") == 0, timeout=60)
 
     # what the HEALTHCHECK of the image runs says so too
-    inspected = buildah("inspect", "--type=image", "--format", "{{json .Docker.config}}", IMAGE)
-    config = yaml.safe_load(inspected)
+    config = json.loads(buildah("inspect", "--type=image", IMAGE))["Docker"]["config"]
     assert config["User"] == "10001:10001"
     check = config["Healthcheck"]["Test"]
     assert check[0] == "CMD"
@@ -344,3 +344,59 @@ def _commands() -> set[str]:
     import cli
 
     return set(cli.dlv.commands)
+
+
+# ---------------------------------------------------------------- the Helm chart
+
+CHART = ROOT / "deploy" / "helm" / "dlv"
+
+
+def _chart_values() -> set[str]:
+    """Every path that the templates read, as .Values.a.b or through the list of parts."""
+    text = "".join(p.read_text() for p in (CHART / "templates").iterdir())
+    return set(re.findall(r"\.Values\.([A-Za-z0-9.]+)", text))
+
+
+@pytest.mark.parametrize("path", sorted(_chart_values()))
+def test_the_chart_reads_only_values_that_it_has(path: str) -> None:
+    here: Any = yaml.safe_load((CHART / "values.yaml").read_text())
+    for part in path.split("."):
+        assert part in here, f"values.yaml has no {path}"
+        here = here[part]
+
+
+def test_the_chart_has_no_password() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["existingSecret"] == ""
+    said = re.findall(
+        r"(?im)^\s*\w*(?:password|secret_key)\w*:\s*(\S.*)$", (CHART / "values.yaml").read_text()
+    )
+    assert said == []
+
+
+def test_helm_renders_the_chart() -> None:
+    """With helm where it is (it is in no registry that a test may fetch from quickly): lint, and what it makes."""
+    helm = shutil.which("helm")
+    if helm is None:
+        for template in (CHART / "templates").iterdir():
+            text = template.read_text()
+            opened = len(re.findall(r"{{-?\s*(?:if|range|with|define)\b", text))
+            assert opened == len(re.findall(r"{{-?\s*end\b", text)), template.name
+        return
+    subprocess.run([helm, "lint", CHART, "--set=existingSecret=dlv"], check=True, capture_output=True)
+    made = subprocess.run(
+        [helm, "template", "dlv", CHART, "--set=existingSecret=dlv"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    kinds = {}
+    for thing in yaml.safe_load_all(made.stdout):
+        kinds[(thing["kind"], thing["metadata"]["name"])] = thing
+    for name in OURS[:-1]:
+        pod = kinds[("Deployment", f"dlv-{name}")]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert pod["containers"][0]["args"][0] in _commands()
+    refused = subprocess.run([helm, "template", "dlv", CHART], capture_output=True, text=True)
+    assert refused.returncode != 0 and "existingSecret" in refused.stderr
