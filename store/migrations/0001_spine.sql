@@ -264,6 +264,7 @@ create index node_tags on node using gin (tags);
 create index on node (parent_id) where parent_id is not null;
 create index on node (owner_id);
 create index on node (health) where health in ('failed', 'late', 'warn');
+create index on node (name, id);
 create index on node (recovered_at) where recovered_at is not null;
 
 create table annotation (
