@@ -77,9 +77,8 @@ def _yaml(text: str) -> list[Entry]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):  # a few lines of them can stand for more than memory holds
-                raise _wrong(
-                    event.start_mark.line + 1, "text", "anchors are not read", "write the values out"
-                )
+                at = event.start_mark.line + 1 if event.start_mark else 1
+                raise _wrong(at, "text", "anchors are not read", "write the values out")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
