@@ -142,7 +142,15 @@ def properties(g: GraphNode) -> dict[str, Any]:
         "tags": list(g.tags),
         "criticality": g.criticality,
         "standin": g.standin,
+        "facets": facets(g),
     }
+
+
+def facets(g: GraphNode) -> str:
+    """What a node is counted by, in one text, '' for a stand-in: grouping by one property is several times cheaper
+    than by five (see :data:`graph.reach.FACETS`).
+    """
+    return "" if g.standin else "\t".join((g.type, g.kind, g.system, g.environment, g.owner))
 
 
 def _pairs(edges: Sequence[GraphEdge]) -> list[list[str]]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
 from graph.driver import Graph
 from graph.model import Direction, Filters, Paths, Reach, edges_of, hop_of
 from graph.schema import names
+
+#: what a node's ``facets`` hold, in this order (:func:`graph.project.facets`)
+FACETS = ("type", "kind", "system", "environment", "owner")
 
 #: beyond so many nodes between two ends, paths are looked for among the nearest only, and the answer says so
 MAX_BETWEEN = 20_000
@@ -39,38 +41,94 @@ def impact(
     ``after`` is the last (hop, id) of the page before. An unknown node reaches nothing.
     """
     filters = filters or Filters()
-    steps = None if depth is None else edges_of(depth, from_dataset)
-    found = [
-        (hop_of(length, from_dataset), *rest)
-        for length, *rest in _reached(graph, generation, node, direction, steps, filters)
-    ]
-    found.sort()
-    start = after and (after[0], str(after[1]))
-    page = [r for r in found if start is None or (r[0], r[1]) > start]
+    hops = _hops(graph, generation, direction, None if depth is None else edges_of(depth, from_dataset))
+    tags = " AND any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
+    given: dict[str, Any] = {"id": str(node)} | ({"tags": list(filters.tag)} if filters.tag else {})
+    # few groups leave the engine, however many nodes there are: tens of thousands of ids would cost more than the walk
+    counted = graph.read(
+        f"{hops} WITH d, l WHERE d.facets <> ''{tags} "
+        "WITH l, d.facets AS f, count(*) AS c RETURN collect([l, f, c]) AS counts",
+        **given,
+    )[0]["counts"]
+    groups = [(hop_of(length, from_dataset), f, c) for length, f, c in counted if _passes(f, filters)]
+    totals: dict[str, Counter[Any]] = defaultdict(Counter)
+    for hop, f, c in groups:
+        said = dict(zip(FACETS, f.split("\t"), strict=True)) | {"hop": hop}
+        for name in ("hop", "kind", "system", "owner"):
+            totals[name][said[name]] += c
+    items: list[tuple[UUID, int]] = []
+    cut = False
+    if groups:
+        last = _enough(totals["hop"], limit, after)
+        items, cut = _nearest(
+            graph,
+            generation,
+            direction,
+            from_dataset,
+            last,
+            f"d.facets IN $groups{tags}",
+            given | {"groups": sorted({f for _, f, _ in groups})},
+            limit,
+            after,
+        )
+        cut = cut or any(hop > last for hop in totals["hop"])
     return Reach(
-        total=len(found),
-        items=[(UUID(r[1]), r[0]) for r in page[:limit]],
-        by_hop=dict(Counter(r[0] for r in found)),
-        by_kind=dict(Counter(r[2] for r in found)),
-        by_system=dict(Counter(r[3] for r in found)),
-        by_owner=dict(Counter(r[4] for r in found)),
-        cut=len(page) > limit,
+        total=sum(totals["hop"].values()),
+        items=items,
+        by_hop=dict(totals["hop"]),
+        by_kind=dict(totals["kind"]),
+        by_system=dict(totals["system"]),
+        by_owner=dict(totals["owner"]),
+        cut=cut,
     )
 
 
-def _reached(
-    graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None, filters: Filters
-) -> list[list[Any]]:
-    where, params = _where(filters)
-    text = (
-        f"{_hops(graph, generation, direction, steps)} WITH d, l WHERE d.id <> $id AND NOT d.standin{where} "
-        "RETURN collect([l, d.id, d.kind, d.system, d.owner]) AS found"
+def _enough(by_hop: Counter[int], limit: int, after: tuple[int, UUID] | None) -> int:
+    """The hop by which a page is full for certain; nothing beyond it needs to be looked at."""
+    room = limit
+    hop = 0
+    for hop in sorted(by_hop):
+        if after is None or hop > after[0]:
+            room -= by_hop[hop]
+        if room <= 0:
+            break
+    return hop
+
+
+def _nearest(
+    graph: Graph,
+    generation: int,
+    direction: Direction,
+    from_dataset: bool,
+    last_hop: int,
+    where: str,
+    given: dict[str, Any],
+    limit: int,
+    after: tuple[int, UUID] | None,
+) -> tuple[list[tuple[UUID, int]], bool]:
+    """At most ``limit`` of what passes, nearest first, ties by id, and whether there is more of it."""
+    steps = edges_of(last_hop, from_dataset)
+    hop = "(l + 1) / 2" if from_dataset else "l / 2 + 1"
+    beyond = "" if after is None else " AND (hop > $hop OR (hop = $hop AND d.id > $last))"
+    if after is not None:
+        given = given | {"hop": after[0], "last": str(after[1])}
+    rows = graph.read(
+        f"{_hops(graph, generation, direction, steps)} WITH d, {hop} AS hop WHERE {where}{beyond} "
+        "WITH hop, d.id AS id ORDER BY hop, id LIMIT $limit RETURN collect([id, hop]) AS found",
+        **given,
+        limit=limit + 1,
     )
-    return list(graph.read(text, id=str(node), **params)[0]["found"])
+    found = [(UUID(i), int(h)) for i, h in rows[0]["found"]]
+    return found[:limit], len(found) > limit
+
+
+def _passes(group: str, filters: Filters) -> bool:
+    said = dict(zip(FACETS, group.split("\t"), strict=True))
+    return all(not getattr(filters, name) or said[name] in getattr(filters, name) for name in FACETS)
 
 
 def _hops(graph: Graph, generation: int, direction: Direction, steps: int | None) -> str:
-    """Binds ``d``, each node reached from $id once, and ``l``, the fewest edges to it."""
+    """Binds ``d``, each node reached from $id once but for that one, and ``l``, the fewest edges to it."""
     n = names(generation)
     if graph.dialect == "arcadedb":
         arrow = f"{n.flow}>" if direction == "downstream" else f"<{n.flow}"
@@ -80,29 +138,14 @@ def _hops(graph: Graph, generation: int, direction: Direction, steps: int | None
             "WITH last(nodes(path)) AS d, length(path) AS l"
         )
     return (
-        f"MATCH p = (:{n.node} {{id: $id}}){_arrow(n.flow, direction, steps)}(d:{n.node}) "
-        "WITH d, min(length(p)) AS l"
+        f"MATCH (a:{n.node} {{id: $id}}) MATCH p = (a){_arrow(n.flow, direction, steps)}(d:{n.node}) "
+        "WHERE d <> a WITH d, min(length(p)) AS l"
     )
 
 
 def _arrow(flow: str, direction: Direction, steps: int | None) -> str:
     length = "*1.." if steps is None else f"*1..{int(steps)}"
     return f"-[:{flow}{length}]->" if direction == "downstream" else f"<-[:{flow}{length}]-"
-
-
-def _where(filters: Filters) -> tuple[str, dict[str, list[str]]]:
-    """Conditions on d, each beginning with AND, and their parameters."""
-    text, params = "", {}
-    for f in fields(filters):
-        values = getattr(filters, f.name)
-        if not values:
-            continue
-        params[f"f_{f.name}"] = list(values)
-        if f.name == "tag":
-            text += " AND any(t IN d.tags WHERE t IN $f_tag)"
-        else:
-            text += f" AND d.{f.name} IN $f_{f.name}"
-    return text, params
 
 
 def within(
@@ -160,10 +203,7 @@ def ancestors_among(
         return []
     if from_dataset is None:
         from_dataset = is_dataset(graph, generation, node)
-    text = (
-        f"{_hops(graph, generation, direction, None)} WITH d, l WHERE d.id <> $id "
-        "RETURN collect([l, d.id]) AS found"
-    )
+    text = f"{_hops(graph, generation, direction, None)} RETURN collect([l, d.id]) AS found"
     found = sorted(
         (hop_of(length, from_dataset), i)
         for length, i in graph.read(text, id=str(node))[0]["found"]
