@@ -33,6 +33,77 @@ COUNT_EVERY, NOTE_EVERY = 2.0, 5.0
 BATCH = 10_000
 
 
+class _Waiting:
+    """What one request wants stored, and what became of it."""
+
+    def __init__(self, given: list[events.Given]) -> None:
+        self.given = given
+        self.turn = threading.Event()  # stored, or it is this request's turn to write
+        self.stored = False
+        self.error: BaseException | None = None
+
+
+class Together:
+    """Stores what several requests bring at the same moment in one transaction.
+
+    Whoever comes while nobody writes, writes for itself; whoever comes meanwhile waits, and one of those writes for
+    all of them next (the first goes home: it must not serve others while its own client waits). An answer is still
+    given only after the commit. Where a transaction of several fails for another reason than the record being away,
+    each is tried alone, so that none fails for its neighbour.
+    """
+
+    def __init__(self, store: Callable[[list[events.Given]], None]) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._writing = False
+
+    def __call__(self, given: list[events.Given]) -> None:
+        mine = _Waiting(given)
+        with self._lock:
+            self._waiting.append(mine)
+            first = not self._writing
+            self._writing = True
+        if not first:
+            mine.turn.wait()
+        if not mine.stored:
+            self._lead()
+        if mine.error is not None:
+            raise mine.error
+
+    def _lead(self) -> None:
+        """Write all that wait, this request's among them, and hand over to one that came meanwhile."""
+        with self._lock:
+            group, self._waiting = self._waiting, []
+        try:
+            self._write(group)
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting[0].turn.set()
+                else:
+                    self._writing = False
+
+    def _write(self, group: list[_Waiting]) -> None:
+        try:
+            self._store([one for waiting in group for one in waiting.given])
+        except Exception as e:
+            if len(group) > 1 and not isinstance(e, RecordAway):
+                for waiting in group:
+                    self._write([waiting])
+                return
+            for waiting in group:
+                waiting.error = e
+        except BaseException:  # this process is being stopped: nobody may wait for a writer that is gone
+            for waiting in group:
+                waiting.error = RecordAway("DLV is stopping", hint="send again")
+            raise
+        finally:
+            for waiting in group:
+                waiting.stored = True
+                waiting.turn.set()
+
+
 class Receiver:
     """What one process remembers between events: how full the queue is, which producers it noted lately."""
 
@@ -52,14 +123,17 @@ class Receiver:
         self._counted_at = -1e9
         self._pending = 0
         self._noted: dict[int, float] = {}
+        self._together = Together(self._store)
 
-    def take(self, producer_id: int, given: list[tuple[bytes, bytes]]) -> int:
+    def take(self, given: list[events.Given]) -> None:
         """Store and queue; :class:`errors.Unavailable` where too much is waiting or the record is away."""
         self._room()
-        stored = events.take(self.record, producer_id, given, note_producer=self._due(producer_id))
-        if stored:
-            self.wake()
-        return stored
+        self._together(given)
+        self.wake()
+
+    def _store(self, given: list[events.Given]) -> None:
+        due = {producer_id for producer_id, _, _ in given if self._due(producer_id)}
+        events.take_all(self.record, given, note=due)
 
     def _room(self) -> None:
         now = self._clock()
@@ -163,9 +237,9 @@ def _take(receiver: Receiver, call: Call, given: list[tuple[bytes, bytes]]) -> N
     if producer_id is None:
         raise Forbidden("this API key belongs to no producer", hint="make a new key with lineage:write")
     try:
-        receiver.take(producer_id, given)
-    except RecordAway as e:
-        raise Unavailable(e.message, retry_after=e.retry_after, hint="send again") from e
+        receiver.take([(producer_id, hash_, body) for hash_, body in given])
+    except RecordAway as e:  # one error may be many requests' error: each raises its own
+        raise Unavailable(e.message, retry_after=e.retry_after, hint="send again") from None
 
 
 def _kept(event: dict[str, Any]) -> bytes:

@@ -13,23 +13,28 @@ from store.record import Conn, Record
 #: fast, and still a sixth of the size: the body is compressed while a client waits
 _LEVEL = 1
 
+#: (producer id, SHA-256 of the body as sent, redacted body)
+Given = tuple[int, bytes, bytes]
+
 _ACCEPT = """
 with given as (
-  select * from unnest(%(hash)s::bytea[], %(size)s::int[], %(body)s::bytea[]) with ordinality
-    as g (hash, size, body, place)),
+  select * from unnest(%(producer)s::bigint[], %(hash)s::bytea[], %(size)s::int[], %(body)s::bytea[]) with ordinality
+    as g (producer_id, hash, size, body, place)),
 today as (select (now() at time zone 'UTC')::date as day),
 new as (
-  -- in the order of the hashes: two batches that share events then wait for each other instead of deadlocking
+  -- in the order of the key: two transactions that share events then wait for each other instead of deadlocking
   insert into event_key (producer_id, hash, day)
-  select %(producer)s, hash, (select day from today) from given group by hash order by hash
-  on conflict do nothing returning hash),
+  select producer_id, hash, (select day from today) from given group by producer_id, hash order by producer_id, hash
+  on conflict do nothing returning producer_id, hash),
 ordered as (
   select nextval('event_id_seq') as id, o.* from (
-    select distinct on (g.hash) g.* from given g join new using (hash) order by g.hash, g.place) o
-  order by o.place),
+    select f.* from (
+      select distinct on (g.producer_id, g.hash) g.* from given g join new using (producer_id, hash)
+      order by g.producer_id, g.hash, g.place) f
+    order by f.place) o),
 kept as (
   insert into event (day, id, producer_id, hash, size, body)
-  select (select day from today), id, %(producer)s, hash, size, body from ordered order by id
+  select (select day from today), id, producer_id, hash, size, body from ordered
   returning day, id)
 insert into event_pending (id, day) select id, day from kept
 """
@@ -41,31 +46,37 @@ def accept(conn: Conn, producer_id: int, events: list[tuple[bytes, bytes]]) -> i
     The same event sent again by the same producer is stored once. Raises psycopg's CheckViolation where today's
     partition is missing (:func:`take` makes it).
     """
+    return _accept(conn, [(producer_id, hash_, body) for hash_, body in events])
+
+
+def _accept(conn: Conn, events: list[Given]) -> int:
     if not events:
         return 0
     return conn.execute(
         _ACCEPT,
         {
-            "producer": producer_id,
-            "hash": [h for h, _ in events],
-            "size": [len(b) for _, b in events],
-            "body": [zlib.compress(b, _LEVEL) for _, b in events],
+            "producer": [p for p, _, _ in events],
+            "hash": [h for _, h, _ in events],
+            "size": [len(b) for _, _, b in events],
+            "body": [zlib.compress(b, _LEVEL) for _, _, b in events],
         },
     ).rowcount
 
 
-def take(
-    record: Record, producer_id: int, events: list[tuple[bytes, bytes]], *, note_producer: bool = False
-) -> int:
-    """:func:`accept` in a transaction of its own; makes today's partition where it is missing.
+def take(record: Record, producer_id: int, events: list[tuple[bytes, bytes]]) -> int:
+    """:func:`accept` in a transaction of its own; makes today's partition where it is missing."""
+    return take_all(record, [(producer_id, hash_, body) for hash_, body in events])
 
-    ``note_producer`` also writes the producer's ``last_event_at``.
+
+def take_all(record: Record, events: list[Given], *, note: set[int] | None = None) -> int:
+    """:func:`take` for events of any producers; returns how many are new. ``note``: producers whose
+    ``last_event_at`` is written too.
     """
     for last in (False, True):
         try:
             with record.tx() as conn:
-                stored = accept(conn, producer_id, events)
-                if note_producer:
+                stored = _accept(conn, events)
+                for producer_id in sorted(note or ()):
                     producers.saw_event(conn, producer_id)
                 return stored
         except pg.CheckViolation:
