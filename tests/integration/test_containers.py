@@ -6,6 +6,7 @@ reach on most build machines and a container engine may not start inside of one.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -44,8 +45,18 @@ needs_buildah = pytest.mark.skipif(
 _PIP_KEEPS = ("index-url", "extra-index-url", "cert", "proxy", "timeout", "default-timeout", "trusted-host")
 
 
+@functools.cache
+def engine() -> tuple[str | Path, ...]:
+    """buildah with a store of its own in .cache/; plain copies where the file system does not carry overlays."""
+    STORE.mkdir(parents=True, exist_ok=True)
+    overlay = ("buildah", "--root", STORE / "root", "--runroot", STORE / "run")
+    plain = ("buildah", "--storage-driver=vfs", "--root", STORE / "plain", "--runroot", STORE / "run-plain")
+    works = subprocess.run([*overlay, "info"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+    return overlay if works else plain
+
+
 def buildah(*args: str | Path, **how: Any) -> str:
-    command = ["buildah", "--root", STORE / "root", "--runroot", STORE / "run", *args]
+    command = [*engine(), *args]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL, **how
     )
@@ -75,7 +86,6 @@ def pip_mounts(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def image(pip_mounts: list[str]) -> str:
     """The image, built from this checkout; layers that have not changed come from .cache/."""
-    STORE.mkdir(parents=True, exist_ok=True)
     have = buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
     if BASE_IMAGE not in have:
         c = buildah("from", "scratch").splitlines()[-1]
@@ -127,7 +137,7 @@ class Box:
 
     def command(self, *args: str) -> list[str | Path]:
         run = ["run", "--isolation=chroot", "--network=host", *self.env, self.name, "--", *args]
-        return ["buildah", "--root", STORE / "root", "--runroot", STORE / "run", *run]
+        return [*engine(), *run]
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -166,8 +166,7 @@ def test_settings_are_handed_down(path: Path) -> None:
     """Only settings.py reads the environment, and only a process's entry reads the settings."""
     name = str(path.relative_to(ROOT))
     for node in ast.walk(ast.parse(path.read_text())):
-        reads = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
-        if reads:
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb"):
             assert name == "settings.py" or name in PASS_ON, f"{name}:{node.lineno} reads the environment"
         if isinstance(node, ast.ImportFrom) and node.module == "os":
             taken = {a.name for a in node.names}
