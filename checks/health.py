@@ -73,7 +73,9 @@ def judge_runs(runs: Iterable[RunSeen], now: datetime | None = None) -> Health:
     open_runs = [r for r in seen if r.state in ("START", "RUNNING", "OTHER")]
     running = bool(open_runs) and open_runs[-1].due_at >= seen[-1].due_at
     decided = [
-        r for r in seen if r.trigger in ("scheduled", "unknown") and r.state in ("COMPLETE", "FAIL") and r.ended_at
+        r
+        for r in seen
+        if r.trigger in ("scheduled", "unknown") and r.state in ("COMPLETE", "FAIL") and r.ended_at
     ]
     verdict = _verdict(decided, good)
     late = _overdue(open_runs, good, now) or _not_started(seen, now)
@@ -119,7 +121,9 @@ def _overdue(open_runs: list[RunSeen], good: list[RunSeen], now: datetime | None
     if now is None or len(good) < RUNS_TO_LEARN:
         return None
     lasted = [
-        (r.ended_at - r.started_at).total_seconds() for r in good if r.ended_at and r.started_at and r.ended_at > r.started_at
+        (r.ended_at - r.started_at).total_seconds()
+        for r in good
+        if r.ended_at and r.started_at and r.ended_at > r.started_at
     ]
     if len(lasted) < RUNS_TO_LEARN:
         return None
@@ -143,7 +147,9 @@ def _not_started(seen: list[RunSeen], now: datetime | None) -> Health | None:
     gaps = [(b - a).total_seconds() for a, b in zip(due, due[1:], strict=False)]
     usual = median(gaps)
     # a daily job whose interval starts a day before it runs is not late: its own usual delay is part of the rhythm
-    waits = [(r.started_at - r.due_at).total_seconds() for r in seen if r.trigger == "scheduled" and r.started_at]
+    waits = [
+        (r.started_at - r.due_at).total_seconds() for r in seen if r.trigger == "scheduled" and r.started_at
+    ]
     delay = median(waits) if waits else 0.0
     expected = due[-1] + timedelta(seconds=usual + max(delay, 0.0))
     limit = expected + timedelta(seconds=max(usual * 0.25, 300))
@@ -160,7 +166,11 @@ def judge_freshness(sla: Mapping[str, object], made_at: datetime | None, now: da
     limit = made_at + timedelta(minutes=minutes)
     if now <= limit:
         return UNKNOWN
-    return Health("late", f"last made {made_at:%Y-%m-%d %H:%M} UTC, older than its limit of {_human(minutes * 60)}", limit)
+    return Health(
+        "late",
+        f"last made {made_at:%Y-%m-%d %H:%M} UTC, older than its limit of {_human(minutes * 60)}",
+        limit,
+    )
 
 
 def _human(seconds: float) -> str:
@@ -189,6 +199,8 @@ def judge_assertions(assertions: Iterable[AssertionSeen]) -> Health:
         else:
             where = f" on {a.column}" if a.column else ""
             tail = f": {a.message}" if a.message else ""
-            one = Health("failed" if a.severity == "error" else "warn", f"{a.name}{where} failed{tail}", a.at, a.run)
+            one = Health(
+                "failed" if a.severity == "error" else "warn", f"{a.name}{where} failed{tail}", a.at, a.run
+            )
         verdict = worse(verdict, one)
     return verdict
