@@ -124,7 +124,10 @@ async def watch(client: Client, host: str, key: str, name: str, acked: asyncio.F
         f"GET /api/v1/nodes?{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
     )
     while time.perf_counter() - since < 30:
-        status, body = await client.ask(ask)
+        try:
+            status, body = await client.ask(ask)
+        except (OSError, asyncio.IncompleteReadError):
+            status, body = 0, b""
         if status == 200 and json.loads(body)["items"]:
             client.close()
             return time.perf_counter() - since
