@@ -230,7 +230,7 @@ def as_of(prefix: str, params: Mapping[str, Any]) -> Component:
         id=f"{prefix}-as-of",
         value=said.replace("T", " ").removesuffix("Z") or None,
         placeholder="As of now (UTC)",
-        valueFormat="D MMM YYYY, HH:mm [UTC]",
+        valueFormat="YYYY-MM-DD HH:mm",
         clearable=True,
         size="xs",
         leftSection=ic("history"),
@@ -311,7 +311,9 @@ def start(dlv: Dlv, path: str, title: str, said: str) -> Component:
     if not first and not bad:
         return nothing_yet()
     shown = {n["id"] for n in bad}
-    groups = [("Broken now", bad), ("Most critical", [n for n in first if n["id"] not in shown][:9])]
+    bad.sort(key=lambda n: n["role"] != "root")
+    said_first = "Most critical" if any(n["criticality"] for n in first) else "On the map"
+    groups = [("Broken now", bad), (said_first, [n for n in first if n["id"] not in shown][:9])]
     return html.Div(
         [
             html.H1(title),

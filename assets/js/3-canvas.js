@@ -126,6 +126,7 @@
         const d = {};
         FIELDS.forEach((f, i) => (d[f] = list[i]));
         d.x *= NEAR;
+        if (view.grouped) d.y *= 1.4; // room for the boxes and their names
         d.fold_up = d.fold_down = 0;
         rows.set(d.id, d);
       }
@@ -164,7 +165,7 @@
           }
         }
         for (const [id, e] of edges) {
-          const data = { ...curve(rows.get(e[1]), rows.get(e[2])), age: e[3], seen: `last seen${ago(e[4])}`, ref: e[0], bad: this.bad(e[1], e[2]) };
+          const data = { ...curve(rows.get(e[1]), rows.get(e[2])), age: e[3], seen: e[3] === "stale" ? ago(e[4]) : "", ref: e[0], bad: this.bad(e[1], e[2]) };
           const had = again && cy.getElementById(id);
           if (had && had.nonempty()) had.data(data);
           else add.push({ group: "edges", data: { id, source: e[1], target: e[2], ...data } });
@@ -340,6 +341,9 @@
       if (!animated && whole < 0.3 && this.view) {
         zoom = 0.5;
         mid = cy.getElementById(this.view.node).position();
+        // what is at one end of the picture stands at that end
+        const at = (mid.x - b.x1) / b.w;
+        mid = { x: mid.x + ((0.5 - Math.min(0.84, Math.max(0.16, at))) * w) / zoom, y: mid.y };
       }
       const to = { zoom, pan: { x: w / 2 - mid.x * zoom, y: h / 2 - mid.y * zoom } };
       if (animated && !still()) cy.animate(to, { duration: 200 });
@@ -503,7 +507,7 @@
   }
 
   function ago(iso) {
-    return `${dlv.since(iso)} ago`;
+    return dlv.since(iso).trim().replace(" days", " d");
   }
 
   dlv.repaint = () => {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import estate
 import pytest
+from browsing import Site
 from werkzeug.serving import make_server
 
 from settings import Settings
@@ -23,28 +24,6 @@ ARGS = [
 ]  # fmt: skip
 #: dash-cytoscape always sets a wheel sensitivity, and cytoscape always says so
 ALLOWED = "You have set a custom wheel sensitivity"
-
-
-@dataclass
-class Site:
-    url: str
-    web: Web
-    cookies: list[dict[str, Any]]
-
-    def id(self, name: str) -> str:
-        """Id of the node that bears this name."""
-        row = self.web.record.one("select id from node where name = %s", (name,))
-        assert row, name
-        return str(row["id"])
-
-    def project(self) -> None:
-        """Bring the graph up to the record, as the projector does."""
-        from answers import status
-        from workers.projector import project_once
-
-        while project_once(self.web.record, self.web.dlv.graph):
-            pass
-        status.forget(self.web.record)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +46,7 @@ def chromium() -> Iterator[Any]:
 def site(settled: Settings, graph: Any) -> Iterator[Site]:
     """A site of this test's own, with the estate in it and a responder signed in."""
     web = Web(settled)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request is no help
     server = make_server("127.0.0.1", 0, web.server, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
