@@ -12,10 +12,12 @@ from pathlib import Path
 
 import orjson
 import pytest
-
 from canonical import difference, export
+
+from graph.driver import Graph
 from ingest import fold, openlineage, redact
 from store.record import Record
+from workers.projector import project_once
 
 CORPUS = Path(__file__).parents[2] / ".." / "shared" / "corpus" / "openlineage"
 FILES = sorted(p.name for p in CORPUS.glob("*.jsonl"))
@@ -57,22 +59,34 @@ def empty(record: Record) -> None:
         )
 
 
+def drawn(record: Record, graph: Graph) -> list[str]:
+    """What the graph holds once everything is projected, as sorted lines."""
+    while project_once(record, graph):
+        pass
+    rows = graph.read("MATCH (n:N1) RETURN collect(n {.*}) AS found")[0]["found"]
+    ways = graph.read("MATCH (a:N1)-[:F1]->(b:N1) RETURN collect([a.id, b.id]) AS found")[0]["found"]
+    return sorted([repr(sorted(n.items())) for n in rows] + [f"{a} → {b}" for a, b in ways])
+
+
 @needs_corpus
 @pytest.mark.parametrize("name", FILES)
-def test_shuffled_and_doubled_it_is_the_same_record(name: str, record: Record) -> None:
+def test_shuffled_and_doubled_it_is_the_same_record_and_graph(
+    name: str, record: Record, graph: Graph
+) -> None:
     rows = rows_of(bodies(name))
     with record.tx() as conn:
         conn.execute("insert into producer (name) values ('corpus')")
     fold_all(record, rows, 400)
-    expected = export(record)
-    assert expected["alias"], "the file folds to something"
+    expected = {**export(record), "graph": drawn(record, graph)}
+    assert expected["alias"] and expected["graph"], "the file folds to something"
     rng = random.Random(7)
     for n in range(SHUFFLES):
         empty(record)
+        graph.write("MATCH (n:N1) DETACH DELETE n RETURN count(*) AS n")
         mixed = rows + rows
         rng.shuffle(mixed)
         fold_all(record, mixed, rng.choice([7, 60, 900]))
-        got = export(record)
+        got = {**export(record), "graph": drawn(record, graph)}
         assert got == expected, f"shuffle {n}:\n{difference(expected, got)}"
 
 
