@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 
 from neo4j.exceptions import ClientError
 
-from graph.driver import Graph
+from errors import GraphAway
+from graph.driver import REST_SECONDS, Graph
 
 #: nodes removed in one transaction when a generation is dropped
 DROP_BATCH = 2000
@@ -45,16 +47,29 @@ def size(graph: Graph, generation: int) -> tuple[int, int]:
 
 
 def drop(graph: Graph, generation: int) -> int:
-    """Remove a generation nobody reads any more, some thousands of nodes at a time; returns how many."""
-    label = names(generation).node
-    gone = 0
-    while True:
-        rows = graph.write(
-            f"MATCH (n:{label}) WITH n LIMIT {DROP_BATCH} DETACH DELETE n RETURN count(*) AS n"
+    """Remove a generation nobody reads any more, some thousands of nodes at a time; returns how many.
+
+    A hub with tens of thousands of edges can take longer than the server lets one statement last: then the edges go
+    first, some at a time, which takes longer in all.
+    """
+    n = names(generation)
+    nodes = f"MATCH (n:{n.node}) WITH n LIMIT {DROP_BATCH} DETACH DELETE n RETURN count(*) AS n"
+    try:
+        return _until_none(graph, nodes)
+    except GraphAway:
+        time.sleep(REST_SECONDS)
+        _until_none(
+            graph,
+            f"MATCH (:{n.node})-[e:{n.flow}]->(:{n.node}) WITH e LIMIT {DROP_BATCH} DELETE e RETURN count(*) AS n",
         )
-        if not rows or not rows[0]["n"]:
-            return gone
+        return _until_none(graph, nodes)
+
+
+def _until_none(graph: Graph, text: str) -> int:
+    gone = 0
+    while (rows := graph.write(text)) and rows[0]["n"]:
         gone += int(rows[0]["n"])
+    return gone
 
 
 def forget(graph: Graph, generation: int) -> None:
