@@ -39,13 +39,11 @@ from ingest.fold import fold
 from ingest.redact import redact_event
 from store import assign, events, health, partitions, pending, producers, rules, teams
 from store.audit import SYSTEM
-from store.record import Conn, Record
+from store.record import LOCK_SEED, Conn, Record
 
 Event = dict[str, Any]
 
 DAYS = 14
-#: one seeding at a time; any other number than the locks of store.record
-_LOCK = 7_312_006
 _NS = uuid5(NAMESPACE_URL, "dlv:demo")
 _OL = "https://openlineage.io/spec"
 #: the DAG that runs just now, in place of at night
@@ -78,7 +76,7 @@ def seed(record: Record, now: datetime | None = None) -> bool:
     now = (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
     partitions.ensure_ahead(record)
     with record.tx() as conn:
-        conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        conn.execute("select pg_advisory_xact_lock(%s)", (LOCK_SEED,))
         held = conn.execute(
             "select exists (select 1 from event) or exists (select 1 from alias) as any"
         ).fetchone()

@@ -22,7 +22,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 #: advisory lock keys, all in one place so that no two meanings share one
 LOCK_MIGRATE, LOCK_PROJECTOR, LOCK_AUDIT, LOCK_PARTITIONS, LOCK_EVIDENCE = 7_201, 7_202, 7_203, 7_204, 7_205
-LOCK_REBUILD = 7_206
+LOCK_REBUILD, LOCK_SEED = 7_206, 7_207
 
 Conn = psycopg.Connection[dict[str, Any]]
 

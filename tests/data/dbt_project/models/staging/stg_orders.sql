@@ -1,0 +1,2 @@
+select order_id, customer_id, lower(status) as status, placed_on
+from {{ source('raw', 'orders') }}
