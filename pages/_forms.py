@@ -373,15 +373,8 @@ def text(form: str, name: str, label: str, value: Any = "", **more: Any) -> Comp
 
 
 def area(form: str, name: str, label: str, value: Any = "", **more: Any) -> Component:
-    return dmc.Textarea(
-        id=_id(form, name),
-        label=label,
-        value=value or "",
-        autosize=True,
-        minRows=2,
-        maxRows=12,
-        **_plain(more),
-    )
+    tall = {"autosize": True, "minRows": 2, "maxRows": 12}
+    return dmc.Textarea(id=_id(form, name), label=label, value=value or "", **(tall | _plain(more)))
 
 
 def number(form: str, name: str, label: str, value: Any = "", **more: Any) -> Component:

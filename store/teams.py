@@ -266,3 +266,17 @@ def regex(glob: str) -> str:
             out += re.sub(r"([^\w/])", r"\\\1", c)
         i += 1
     return f"^(?:{out})$"
+
+
+def matched(conn: Conn, patterns: Iterable[str]) -> dict[str, int]:
+    """How many nodes on the map each pattern matches, whoever owns them."""
+    out = {}
+    for pattern in _glob(list(patterns)):
+        row = conn.execute(
+            """select count(distinct n.id) as n from alias a join node n on n.id = a.node_id
+                where n.retired_at is null and not n.standin
+                  and lower(a.namespace || '/' || a.name) ~ %s""",
+            (regex(pattern.lower()),),
+        ).fetchone()
+        out[pattern] = int(row["n"]) if row else 0
+    return out

@@ -23,10 +23,10 @@
       h("span", null, h("b", null, value), h("small", null, data[as.sub || "sub"])),
     );
   };
-  cells.Plain = ({ value }) => (value === null || value === undefined || value === "" ? h("span", { className: "muted" }, "—") : h("span", { title: String(value) }, String(value)));
-  cells.What = ({ data }) => (data ? h("span", { title: data.what }, data.what) : null);
-  cells.Mono = ({ value }) => (value ? h("code", { title: value }, value) : h("span", { className: "muted" }, "—"));
-  cells.When = ({ value }) => (value ? h("span", { title: value.title }, value.text) : null);
+  cells.Plain = ({ value }) => (value === null || value === undefined || value === "" ? h("span", { className: "muted" }, "—") : h("span", { className: "ell", title: String(value) }, String(value)));
+  cells.What = ({ data }) => (data ? h("span", { className: "ell", title: data.what }, data.what) : null);
+  cells.Mono = ({ value }) => (value ? h("code", { className: "ell", title: value }, value) : h("span", { className: "muted" }, "—"));
+  cells.When = ({ value }) => (value ? h("span", { className: "ell", title: value.title }, value.text) : null);
   cells.Two = ({ value }) => (value ? h("span", { className: "two", title: value.title || `${value.a} ${value.b || ""}` }, h("b", null, value.a), h("small", null, value.b)) : null);
   const state = (s, cls = "st") => h("span", { className: `${cls} c-${s.state}`, title: s.title || undefined }, icon(`st-${s.state}`, "glyph"), s.word);
   const LOOK = { root: "tag solid", symptom: "tag hollow", at_risk: "tag dashed" };
