@@ -61,7 +61,9 @@ class Changed(DlvError):
     code = "changed"
     status = 412
 
-    def __init__(self, message: str, *, changes: dict[str, object], version: int, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, changes: dict[str, object], version: int, hint: str | None = None
+    ) -> None:
         super().__init__(message, field="version", hint=hint)
         self.changes = changes
         self.version = version

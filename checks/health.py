@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import median
 from uuid import UUID
 
@@ -144,7 +145,7 @@ def _not_started(seen: list[RunSeen], now: datetime | None) -> Health | None:
     due = sorted({r.due_at for r in seen if r.trigger == "scheduled"})
     if now is None or len(due) <= RUNS_TO_LEARN or any(r.streaming for r in seen):
         return None
-    gaps = [(b - a).total_seconds() for a, b in zip(due, due[1:], strict=False)]
+    gaps = [(b - a).total_seconds() for a, b in pairwise(due)]
     usual = median(gaps)
     # a daily job whose interval starts a day before it runs is not late: its own usual delay is part of the rhythm
     waits = [

@@ -24,14 +24,15 @@ class Refolded:
     queued: int
 
 
-def refold(record: Record, *, now: datetime | None = None, log: Callable[[str], None] | None = None) -> Refolded:
+def refold(
+    record: Record, *, now: datetime | None = None, log: Callable[[str], None] | None = None
+) -> Refolded:
     """One transaction: names move at once, and what only events can tell follows as they are folded again."""
     now = now or datetime.now(UTC)
     with record.tx() as conn:
         moves = _moves(conn)
         before = {
-            r["node_id"]
-            for r in conn.execute("select node_id from alias where id = any(%s)", (list(moves),))
+            r["node_id"] for r in conn.execute("select node_id from alias where id = any(%s)", (list(moves),))
         }
         near: set[UUID] = set()
         for old, new in sorted(moves.items()):
@@ -43,7 +44,9 @@ def refold(record: Record, *, now: datetime | None = None, log: Callable[[str], 
             r["id"] for r in conn.execute("select id from alias where node_id = any(%s)", (list(before),))
         }
         touched = before | evidence.components(conn, near | members)
-        touched |= {r["node_id"] for r in conn.execute("select node_id from alias where id = any(%s)", (list(near),))}
+        touched |= {
+            r["node_id"] for r in conn.execute("select node_id from alias where id = any(%s)", (list(near),))
+        }
         materialise.refresh(conn, touched)
         health.judge(conn, touched, now)
         queued = pending.again(conn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,17 @@ def _json(value: Any) -> bytes:
 set_json_dumps(_json)
 
 
+#: a connection used this many seconds ago needs no round trip to show that it lives
+_TRUSTED = 1.0
+
+
+def _check(conn: Any) -> None:
+    now = time.monotonic()
+    if now - getattr(conn, "dlv_checked", 0.0) > _TRUSTED:
+        ConnectionPool.check_connection(conn)
+        conn.dlv_checked = now
+
+
 class Record:
     """The pool. Rows come as dicts. Any failure to reach Postgres is :class:`errors.RecordAway`."""
 
@@ -50,7 +62,7 @@ class Record:
             timeout=timeout,
             open=False,
             kwargs={"row_factory": dict_row, "application_name": "dlv", "options": "-c timezone=UTC"},
-            check=ConnectionPool.check_connection,
+            check=_check,
             reconnect_timeout=0,
         )
         self._pool.open(wait=False)

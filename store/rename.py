@@ -56,9 +56,12 @@ def move(conn: Conn, old: UUID, new: dict[str, Any]) -> set[UUID]:
 def remove(conn: Conn, alias: UUID) -> None:
     """Take an alias off the map with all that hangs on it: a rule now ignores its name."""
     edges = [
-        r["id"] for r in conn.execute("select id from edge where source = %(a)s or target = %(a)s", {"a": alias})
+        r["id"]
+        for r in conn.execute("select id from edge where source = %(a)s or target = %(a)s", {"a": alias})
     ]
-    conn.execute("delete from column_edge where %(a)s in (job_alias, source_alias, target_alias)", {"a": alias})
+    conn.execute(
+        "delete from column_edge where %(a)s in (job_alias, source_alias, target_alias)", {"a": alias}
+    )
     conn.execute("delete from edge where id = any(%s)", (edges,))
     conn.execute("delete from event_warning where alias_id = %s", (alias,))
     conn.execute("delete from alias where id = %s", (alias,))
@@ -86,7 +89,8 @@ def _runs(conn: Conn, old: UUID, to: UUID) -> None:
         ).rowcount
         if made:
             conn.execute(
-                "update run set key = %s, job_alias = %s where day = %s and key = %s", (key, to, r["day"], r["key"])
+                "update run set key = %s, job_alias = %s where day = %s and key = %s",
+                (key, to, r["day"], r["key"]),
             )
         else:
             conn.execute("delete from run where day = %s and key = %s", (r["day"], r["key"]))
@@ -139,9 +143,12 @@ def _edges(conn: Conn, old: UUID, to: UUID) -> None:
 
 
 def _columns(conn: Conn, old: UUID, to: UUID) -> None:
-    rest = "source_column, target_column, provenance, transformation, masking, confidence, first_seen, last_seen"
+    rest = (
+        "source_column, target_column, provenance, transformation, masking, confidence, first_seen, last_seen"
+    )
     picked = ", ".join(
-        f"case when {c} = %(o)s then %(t)s else {c} end" for c in ("job_alias", "source_alias", "target_alias")
+        f"case when {c} = %(o)s then %(t)s else {c} end"
+        for c in ("job_alias", "source_alias", "target_alias")
     )
     where = "where %(o)s in (job_alias, source_alias, target_alias)"
     conn.execute(

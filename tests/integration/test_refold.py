@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ingest.refold import refold
 from said import dataset, edges, event, node, nodes, say
+
+from ingest.refold import refold
 from store.record import Record
 
 PG = "postgres://db.example:5432"
@@ -11,7 +12,9 @@ PG = "postgres://db.example:5432"
 
 def rule(record: Record, kind: str, pattern: str, value: str = "") -> None:
     with record.tx() as conn:
-        conn.execute("insert into naming_rule (kind, pattern, value) values (%s, %s, %s)", (kind, pattern, value))
+        conn.execute(
+            "insert into naming_rule (kind, pattern, value) values (%s, %s, %s)", (kind, pattern, value)
+        )
 
 
 def test_a_host_alias_brings_two_nodes_together_with_all_that_hangs_on_them(record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,9 +41,11 @@ hours = st.lists(st.integers(0, 20).map(t), max_size=8)
 
 
 @given(hours, hours)
-def test_intervals_are_ordered_apart_and_hold_every_sighting(sightings: list[datetime], ends: list[datetime]) -> None:
+def test_intervals_are_ordered_apart_and_hold_every_sighting(
+    sightings: list[datetime], ends: list[datetime]
+) -> None:
     intervals = life(sightings, ends)
-    for (_, last, end), (start, _, _) in zip(intervals, intervals[1:], strict=False):
+    for (_, last, end), (start, _, _) in pairwise(intervals):
         assert end is not None and last < end <= start
     for s in sightings:
         assert sum(start <= s and (end is None or s < end) for start, _, end in intervals) == 1

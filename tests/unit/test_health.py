@@ -42,7 +42,9 @@ def test_a_fail_with_tries_left_warns_and_the_last_try_fails() -> None:
     assert state(first) == "warn"
     second = run(1, "FAIL", took=20, n=1, trigger="scheduled", try_number=2, max_tries=2)
     assert state(first, second) == "failed"
-    assert state(first, run(1, "COMPLETE", took=30, n=2, trigger="scheduled", try_number=2, max_tries=2)) == "ok"
+    assert (
+        state(first, run(1, "COMPLETE", took=30, n=2, trigger="scheduled", try_number=2, max_tries=2)) == "ok"
+    )
 
 
 def test_abort_changes_nothing() -> None:
@@ -104,4 +106,7 @@ def test_data_older_than_its_limit_is_late() -> None:
     sla = {"sla_kind": "freshness", "sla_minutes": 60}
     assert judge_freshness(sla, T0, T0 + timedelta(minutes=59)).state == "unknown"
     assert judge_freshness(sla, T0, T0 + timedelta(minutes=61)).state == "late"
-    assert judge_freshness({"sla_kind": "completion", "sla_minutes": 60}, T0, T0 + timedelta(days=1)).state == "unknown"
+    assert (
+        judge_freshness({"sla_kind": "completion", "sla_minutes": 60}, T0, T0 + timedelta(days=1)).state
+        == "unknown"
+    )

@@ -27,7 +27,14 @@ def run(state: str, minute: int, hash_: int = 0, **more: object) -> RunFact:
 
 facts = st.builds(
     lambda s, m, h, e, p, t, d: run(
-        s, m, h, error=e, parent_job=UUID(int=p) if p else None, parent_run_id=str(p) if p else None, trigger=t, detail=d
+        s,
+        m,
+        h,
+        error=e,
+        parent_job=UUID(int=p) if p else None,
+        parent_run_id=str(p) if p else None,
+        trigger=t,
+        detail=d,
     ),
     st.sampled_from(["START", "RUNNING", "OTHER", "COMPLETE", "FAIL", "ABORT"]),
     st.integers(0, 3),
