@@ -514,7 +514,7 @@ def _fold(ask: dict[str, Any]) -> list[Any]:
     if said["next"] is not None:
         more = [
             html.Button(
-                f"Next {min(FOLDED, said['total'] - said['next'])}",
+                f"Next {min(FOLDED, said['total'] - first - len(said['items']) + 1)}",
                 className="btn small",
                 **{
                     "data-fold": json.dumps(

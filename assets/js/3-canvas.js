@@ -141,7 +141,7 @@
         d.grow_up = d.fold_up ? 0 : d.more_up;
         d.grow_down = d.fold_down ? 0 : d.more_down;
       }
-      const again = this.view && this.view.node === view.node && this.rows.size > 0;
+      const again = this.view && this.view.node === view.node && this.rows.size > 0 && cy.nodes().length === this.rows.size;
       const anchor = again && (rows.has(this.last) && this.rows.has(this.last) ? this.last : view.node);
       const shift = { x: 0, y: 0 };
       if (again) {
@@ -154,6 +154,7 @@
       this.rows = rows;
       this.view = view;
       cy.batch(() => {
+        if (!again) cy.elements().remove();
         cy.elements().filter((e) => !(e.isNode() ? rows.has(e.id()) : edges.has(e.id()))).remove();
         const add = [];
         for (const d of rows.values()) {
@@ -548,9 +549,12 @@
     if (!view) return none;
     const prefix = prefixOf(id);
     const t0 = performance.now();
-    const c = await ready(prefix);
-    if (!c) return none;
     await dlv.fontsReady;
+    let c = await ready(prefix);
+    // the router may be about to put a new canvas in this one's place: draw on the one that stays
+    await new Promise((r) => setTimeout(r));
+    if (c?.cy.destroyed()) c = await ready(prefix);
+    if (!c || c.cy.destroyed()) return none;
     c.grouped = !!view.grouped;
     const said = c.draw(view);
     dlv.drawn?.[prefix]?.(c, view);
