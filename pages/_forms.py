@@ -58,6 +58,7 @@ class Action:
     title: str
     open: Callable[[str | None, Mapping[str, int]], Opened]
     run: Callable[[Said], Done]
+    #: empty: the dialog only shows something
     button: str = "Save"
     danger: bool = False
     #: how a field's value is told when two people differ on it
@@ -193,9 +194,10 @@ class Dialog:
             error="",
             conflict=None,
             button=action.button,
-            save="btn form-save " + ("danger" if action.danger else "primary"),
+            save="btn form-save "
+            + ("gone" if not action.button else "danger" if action.danger else "primary"),
             again="btn gone",
-            shut="Cancel",
+            shut="Cancel" if action.button else "Close",
             toast="",
             errors=[no_update] * len(fields),
         )
