@@ -80,18 +80,24 @@ def redact_sql(query: str, dialect: str | None = None) -> str:
     if not _SQL_HAS_DATA.search(query):
         return query
     if len(query) > 20_000:
-        return _redact_sql(query, dialect)
+        return _still_sql(query, dialect)
     return _cached_sql(query, dialect)
 
 
 @lru_cache(maxsize=2048)
 def _cached_sql(query: str, dialect: str | None) -> str:
-    return _redact_sql(query, dialect)
+    return _still_sql(query, dialect)
+
+
+def _still_sql(query: str, dialect: str | None) -> str:
+    """What a credential leaves behind may read as SQL of another shape: then it is read again."""
+    done = _redact_sql(query, dialect)
+    return _stable(lambda text: _redact_sql(text, dialect), done) if "=?" in done else done
 
 
 _DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 _LOOSE_NUMBER = re.compile(r"(?<![A-Za-z_\d])\d")
-_AGAIN = ("'", "$", "#", "--", "/*")
+_AGAIN = ("'", "$", "#", "--", "/*", "://")
 
 
 def _redact_sql(query: str, dialect: str | None) -> str:
