@@ -317,6 +317,7 @@ class Dbt:
         self.env = clean_environment(
             **shop.environment(), OPENLINEAGE_URL=base, OPENLINEAGE_API_KEY=key, OPENLINEAGE_NAMESPACE="dbt-test",
             DBT_PROFILES_DIR=str(self.project), DO_NOT_TRACK="1",
+            PATH=f"{self.venv}/bin:{os.environ['PATH']}",
         )  # fmt: skip
 
     def run(self, *command: str, logs: bool, ok: bool = True) -> str:
