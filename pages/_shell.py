@@ -45,6 +45,7 @@ NAV = [
     Nav("Nodes", "/admin/nodes", "schema", "Admin", "admin"),
     Nav("Edges", "/admin/edges", "vector", "Admin", "admin"),
     Nav("Teams", "/admin/teams", "users-group", "Admin", "admin"),
+    Nav("Assign by file", "/admin/import", "file-type-csv", "Admin", "admin"),
     Nav("Users", "/admin/users", "users", "Admin", "admin"),
     Nav("API keys", "/admin/keys", "key", "Admin", "admin"),
     Nav("Naming rules", "/admin/rules", "abc", "Admin", "admin"),
