@@ -87,6 +87,9 @@ def _node(ask: dict[str, Any]) -> list[Any]:
                     [ic("topology-star-3"), "Impact"], href=f"/impact?node={n['id']}", className="btn small"
                 ),
                 dcc.Link([ic("route"), "Path to…"], href=f"/paths?from={n['id']}", className="btn small"),
+                dcc.Link([ic("pencil"), "Edit"], href=f"/admin/nodes?edit={n['id']}", className="btn small")
+                if _deps.can("admin")
+                else None,
             ],
             className="acts",
         ),

@@ -118,7 +118,12 @@ def place(
                     id=name,
                     rowModelType="infinite",
                     columnDefs=[dict(c) for c in columns],
-                    defaultColDef={"resizable": True, "suppressMovable": True, "sortable": False},
+                    defaultColDef={
+                        "resizable": True,
+                        "suppressMovable": True,
+                        "sortable": False,
+                        "cellDataType": False,
+                    },
                     getRowId="params.data.id",
                     dashGridOptions=options,
                     className="grid",

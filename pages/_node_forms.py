@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -66,12 +67,17 @@ def fields(said: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
         if name in said:
             out[name] = said[name] or None
     if "tags" in said:
-        out["tags"] = list(said["tags"] or [])
+        out["tags"] = tags_of(said["tags"])
     if "criticality" in said:
         out["criticality"] = int(said["criticality"]) if said["criticality"] else None
     if "sla_kind" in said or "sla_minutes" in said:
         out["sla"] = sla(values)
     return out
+
+
+def tags_of(value: Any) -> list[str]:
+    """Tags as they are kept; one that was pasted with commas or spaces in it is several."""
+    return sorted({t.lower() for part in value or [] for t in re.split(r"[,;\s]+", str(part)) if t})
 
 
 def sla(values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -108,8 +114,8 @@ def _promise(node: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _shared(now: Mapping[str, Any], sources: Mapping[str, str]) -> list[Component]:
-    """The fields that every node has."""
+def _shared(now: Mapping[str, Any], sources: Mapping[str, str], named: str = "") -> list[Component]:
+    """The fields that every node has; ``named`` is the owner that events name where no team is called so."""
 
     def source(name: str) -> str | None:
         return _SOURCE.get(sources.get(name, ""))
@@ -118,7 +124,7 @@ def _shared(now: Mapping[str, Any], sources: Mapping[str, str]) -> list[Componen
         _forms.pair(
             _forms.choice(
                 FORM, "owner", "Owner", teams(), now["owner"], clearable=True, searchable=True,
-                placeholder="Nobody yet", description=source("owner"),
+                placeholder=named or "Nobody yet", description=source("owner"),
             ),
             _forms.choice(
                 FORM, "criticality", "Criticality", _CRITICAL, now["criticality"], clearable=True,
@@ -196,7 +202,7 @@ def open_edit(id_: str | None, _: Mapping[str, int]) -> Opened:
                 description=_SOURCE.get(n["sources"].get("kind", "")),
             ),
         ),
-        *_shared(now, n["sources"]),
+        *_shared(now, n["sources"], n["owner_name"]),
     ]  # fmt: skip
     if by_hand:
         body.append(
@@ -363,7 +369,7 @@ def bulk(said: Said) -> Done:
         changes["sla"] = None
     elif v["sla_kind"] != _LEAVE:
         changes["sla"] = sla(v)
-    tags = [str(t).strip().lower() for t in v["tags"] or []]
+    tags = tags_of(v["tags"])
     retag = bool(tags) or v["tags_how"] == "replace"
     if not changes and not retag and v["retired"] == _LEAVE:
         raise Invalid("nothing is to be changed", hint="choose a field")

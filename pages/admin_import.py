@@ -69,8 +69,9 @@ def layout(**_: Any) -> Component:
                     ),
                     dmc.Textarea(
                         id="import-text",
-                        autosize=False,
-                        rows=8,
+                        autosize=True,
+                        minRows=7,
+                        maxRows=14,
                         placeholder=_EXAMPLE["yaml"],
                         className="mono-field",
                         **{"aria-label": "The file's text"},
@@ -93,7 +94,12 @@ def layout(**_: Any) -> Component:
                         id="import-grid",
                         rowData=[],
                         columnDefs=columns,
-                        defaultColDef={"resizable": True, "suppressMovable": True, "sortable": False},
+                        defaultColDef={
+                            "resizable": True,
+                            "suppressMovable": True,
+                            "sortable": False,
+                            "cellDataType": False,
+                        },
                         getRowId="params.data.id",
                         dashGridOptions={
                             "rowHeight": 44,
