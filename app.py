@@ -30,6 +30,7 @@ import auth.page
 import auth.tokens
 import settings as settings_module
 from answers.context import Dlv
+from api.first_lane import FirstLane
 from auth.gate import Gate
 from errors import BadSetting
 from settings import Settings
@@ -87,6 +88,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.health.install(server, dlv, _queue_ping(given))
     _nothing_else_under_api(server)
     server.after_request(_Headers(app, given))
+    receiver = server.extensions["dlv_receiver"]
+    server.wsgi_app = FirstLane(server, gate.keys, receiver)  # type: ignore[method-assign]
     return server
 
 
@@ -273,5 +276,5 @@ class _Headers:
                     "frame-ancestors 'none'",
                 )
             )
-            self._known = len(app._inline_scripts)
+            self._known = now
         return self._policy

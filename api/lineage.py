@@ -131,6 +131,13 @@ class Receiver:
         self._together(given)
         self.wake()
 
+    def take_one(self, producer_id: int, hash_: bytes, body: bytes) -> None:
+        """:meth:`take` of one event; what one transaction's failure told several requests each is told anew."""
+        try:
+            self.take([(producer_id, hash_, body)])
+        except RecordAway as e:
+            raise Unavailable(e.message, retry_after=e.retry_after, hint="send again") from None
+
     def _store(self, given: list[events.Given]) -> None:
         due = {producer_id for producer_id, _, _ in given if self._due(producer_id)}
         events.take_all(self.record, given, note=due)
@@ -170,7 +177,7 @@ def one(call: Call) -> Response:
     receiver: Receiver = current_app.extensions["dlv_receiver"]
     body = read_body(receiver.most_bytes)
     event = openlineage.read_json(body)
-    _take(receiver, call, [(hashlib.sha256(body).digest(), _kept(event))])
+    _take(receiver, call, [(hashlib.sha256(body).digest(), kept(event))])
     return Response(status=201)
 
 
@@ -215,7 +222,7 @@ def batch(call: Call) -> dict[str, Any]:
     failed: list[dict[str, Any]] = []
     for index, item in enumerate(items):
         if isinstance(item, dict):
-            given.append((hashlib.sha256(_dumps(item)).digest(), _kept(item)))
+            given.append((hashlib.sha256(_dumps(item)).digest(), kept(item)))
         else:
             failed.append({"index": index, "reason": "the event is not a JSON object", "retriable": False})
     _take(receiver, call, given)
@@ -242,7 +249,8 @@ def _take(receiver: Receiver, call: Call, given: list[tuple[bytes, bytes]]) -> N
         raise Unavailable(e.message, retry_after=e.retry_after, hint="send again") from None
 
 
-def _kept(event: dict[str, Any]) -> bytes:
+def kept(event: dict[str, Any]) -> bytes:
+    """The bytes that are stored of an event: redacted, metadata only."""
     return _dumps(redact_event(event))
 
 
