@@ -415,9 +415,10 @@
 
     /** Only these stand out (a set of ids), or all (null). What does not match stays on the picture, pale. */
     filter(ids) {
+      const nothing = !ids && !this.only; // no class to take off: do not ask every edge
       this.only = ids;
       this.lit = ids;
-      this.cy.batch(() => this.cy.edges().forEach((e) => {
+      if (!nothing) this.cy.batch(() => this.cy.edges().forEach((e) => {
         e.toggleClass("dim", !!ids && !(ids.has(e.data("source")) && ids.has(e.data("target"))));
         e.removeClass("lit");
       }));
