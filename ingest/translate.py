@@ -279,7 +279,10 @@ def _run(event: Event, source: Source, job: naming.NamedJob, alias: UUID) -> Run
     if event.run_id is None:
         return None
     state = event.state or "OTHER"
-    error, detail_text = _error(event.run_facets.get("errorMessage"))
+    # Spark's listener says what went wrong in a facet of its own
+    error, detail_text = _error(
+        event.run_facets.get("errorMessage") or event.run_facets.get("spark.exception")
+    )
     start, end = job.nominal
     parent = event.run_facets.get("parent")
     parent_run = (parent.get("run") or {}).get("runId") if isinstance(parent, dict) else None

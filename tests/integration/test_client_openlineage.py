@@ -156,7 +156,9 @@ def test_job_and_dataset_events_need_no_run(served: Served) -> None:
         fields=[schema_dataset.SchemaDatasetFacetFields("id", "bigint")]
     )
     client.emit(
-        DatasetEvent(eventTime=NOW.isoformat(), dataset=Dataset(PG, "shop.public.alone", facets={"schema": facet}))
+        DatasetEvent(
+            eventTime=NOW.isoformat(), dataset=Dataset(PG, "shop.public.alone", facets={"schema": facet})
+        )
     )
     client.close(30)
     assert served.fold() == 2
