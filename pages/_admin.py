@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from dash import html
 from dash.development.base_component import Component
@@ -51,4 +52,5 @@ def frame(title: str, lead: Any, body: list[Any], actions: list[Component] | Non
             *body,
         ],
         className="list-page",
+        key=uuid4().hex,  # another question to the same page makes its list anew
     )

@@ -55,7 +55,7 @@ def column(
 def acts(dialog: str, *buttons: Mapping[str, str], width: int = 120) -> dict[str, Any]:
     """A column of buttons, each {mode, label, icon, when?}; ``when`` names the row's field that must be true."""
     return {
-        "headerName": "",
+        "headerName": "Actions",
         "field": "id",
         "colId": "acts",
         "cellRenderer": "Acts",
@@ -225,7 +225,7 @@ def pick_filter(
 ) -> Component:
     return dmc.MultiSelect(
         id={"list": name, "filter": key},
-        data=list(data),
+        data=offered(data, asked.get(key)),
         value=list(asked.get(key) or []),
         placeholder=label,
         searchable=len(data) > 8,
@@ -239,6 +239,12 @@ def pick_filter(
         style={"width": width},
         **{"aria-label": label},
     )
+
+
+def offered(data: Sequence[Any], chosen: Sequence[str] | None) -> list[Any]:
+    """Choices with what is chosen among them: the component drops a value that it is not offered."""
+    known = {d["value"] if isinstance(d, Mapping) else d for d in data}
+    return [*data, *(v for v in chosen or [] if v not in known)]
 
 
 def asked(params: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -349,15 +355,21 @@ def node_filters(name: str, asked: Mapping[str, Any], *, retired: bool = False) 
 def node_options(name: str) -> None:
     """Register what fills the choices of :func:`node_filters`: what nodes have, with how many have it."""
 
-    def fill(_: object) -> list[Any]:
+    def fill(_: object, chosen: list[Any]) -> list[Any]:
         try:
             options = nodes.options(_deps.dlv())
         except DlvError:
             options = {}
         data = choices(options)
-        return [data.get(o["id"]["filter"], []) for o in ctx.outputs_list]
+        return [
+            offered(data.get(o["id"]["filter"], []), v) for o, v in zip(ctx.outputs_list, chosen, strict=True)
+        ]
 
-    callback(Output({"list": name, "filter": ALL}, "data"), Input(f"{name}-filters", "id"))(fill)
+    callback(
+        Output({"list": name, "filter": ALL}, "data"),
+        Input(f"{name}-filters", "id"),
+        State({"list": name, "filter": ALL}, "value"),
+    )(fill)
 
 
 def choices(options: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
@@ -377,6 +389,8 @@ def choices(options: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
 def node_rows(filters: dict[str, Any], sort: str | None, descending: bool, limit: int, offset: int) -> Rows:
     """A block of nodes for :func:`answer`."""
     wanted = dict(filters)
+    if wanted.get("criticality"):
+        wanted["criticality"] = [int(c) for c in wanted["criticality"] if str(c) in "1234"] or [0]
     if wanted.get("retired"):
         wanted["retired"] = wanted["retired"][-1]
     found = nodes.page(

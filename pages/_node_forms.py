@@ -440,8 +440,8 @@ def _option(n: Mapping[str, Any]) -> dict[str, str]:
 
 def found(typed: str | None, data: Any, value: str | None, type_: str | None = None) -> Any:
     """What a picker offers for what is typed so far; what is chosen stays among it."""
-    if not typed or (value and any(o["value"] == value and o["label"] == typed for o in data or [])):
-        return no_update
+    if not typed or any(o["label"] == typed for o in data or []):
+        return no_update  # the field shows what was just chosen; the choice may not have arrived yet
     try:
         hits = [_option(n) for n in nodes.search(_deps.dlv(), typed, 20)]
     except DlvError:

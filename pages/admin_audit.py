@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dash
-from dash import Input, Output, callback, ctx, html
+from dash import Input, Output, State, callback, ctx, html
 from dash.development.base_component import Component
 
 import auth
@@ -89,7 +89,7 @@ def layout(**params: Any) -> Component:
         _grid.column("action", "What", cell="Plain", least=130, flex=1),
         _grid.column("object", "Object", cell="Two", least=170, flex=2),
         _grid.column("diff", "Before → after", cell="Diff", least=240, flex=4),
-        _grid.acts(FORM, {"mode": "show", "label": "All of entry", "icon": "info-circle"}, width=64),
+        _grid.acts(FORM, {"mode": "show", "label": "All of entry", "icon": "info-circle"}, width=84),
     ]
     one = asked.get("object_id")
     narrowed = [html.Span(["Only ", html.Code(one[0])], className="tag")] if one else []
@@ -118,16 +118,23 @@ def layout(**params: Any) -> Component:
     )
 
 
-@callback(Output({"list": NAME, "filter": dash.ALL}, "data"), Input(f"{NAME}-filters", "id"))
+@callback(
+    Output({"list": NAME, "filter": dash.ALL}, "data"),
+    Input(f"{NAME}-filters", "id"),
+    State({"list": NAME, "filter": dash.ALL}, "value"),
+)
 @auth.requires("admin")
-def options(_: object) -> list[Any]:
+def options(_: object, chosen: list[Any]) -> list[Any]:
     """Who, what and which objects occur."""
     try:
         with _deps.dlv().record.tx() as conn:
             said = lists.said_in_audit(conn)
     except DlvError:
         said = {}
-    return [said.get(o["id"]["filter"], []) for o in ctx.outputs_list]
+    return [
+        _grid.offered(said.get(o["id"]["filter"], []), v)
+        for o, v in zip(ctx.outputs_list, chosen, strict=True)
+    ]
 
 
 @callback(

@@ -120,7 +120,7 @@ def layout(**params: Any) -> Component:
             FORM,
             {"mode": "retire", "label": "Retire", "icon": "eye-off", "when": "here"},
             {"mode": "unretire", "label": "Bring back", "icon": "refresh", "when": "ended"},
-            width=64,
+            width=84,
         ),
     ]  # fmt: skip
     return _admin.frame(

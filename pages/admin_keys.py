@@ -362,7 +362,7 @@ def _key_list(params: Mapping[str, Any]) -> list[Component]:
         _grid.column("expires_at", "Expires", cell="When", sort=True, least=100, flex=1),
         _grid.column("created_at", "Made", cell="When", sort=True, least=100, flex=1),
         _grid.column("created_by", "By", cell="Plain", least=80, flex=1),
-        _grid.acts(FORM, {"mode": "revoke", "label": "Revoke", "icon": "trash", "when": "here"}, width=64),
+        _grid.acts(FORM, {"mode": "revoke", "label": "Revoke", "icon": "trash", "when": "here"}, width=84),
     ]
     return [
         *_grid.place(
@@ -390,7 +390,7 @@ def _producer_list(params: Mapping[str, Any]) -> list[Component]:
         _grid.column("environment", "Environment", cell="Plain", least=104, flex=1),
         _grid.column("warnings", "Breaks of the specification", cell="Plain", least=120, flex=1),
         _grid.column("created_at", "Known for", cell="When", least=100, sort=True, flex=1),
-        _grid.acts(PRODUCER, {"mode": "watch", "label": "Watch for silence", "icon": "clock"}, width=64),
+        _grid.acts(PRODUCER, {"mode": "watch", "label": "Watch for silence", "icon": "clock"}, width=84),
     ]
     return [
         *_grid.place(

@@ -316,7 +316,7 @@ def layout(**params: Any) -> Component:
             FORM,
             {"mode": "edit", "label": "Edit", "icon": "pencil"},
             {"mode": "delete", "label": "Delete", "icon": "trash"},
-            width=96,
+            width=100,
         ),
     ]
     kinds = [{"value": k, "label": v[0]} for k, v in KINDS.items()]

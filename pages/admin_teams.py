@@ -213,7 +213,7 @@ def layout(**params: Any) -> Component:
             {"mode": "edit", "label": "Edit", "icon": "pencil"},
             {"mode": "retire", "label": "Retire", "icon": "eye-off", "when": "here"},
             {"mode": "unretire", "label": "Bring back", "icon": "refresh", "when": "retired"},
-            width=96,
+            width=100,
         ),
     ]
     return _admin.frame(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import dash
-from dash import dcc, html
+from dash import dcc
 from dash.development.base_component import Component
 
-from pages import _canvas, _deps, _grid
+from pages import _admin, _canvas, _deps, _grid
 from pages import _words as words
 from pages._icons import ic
 
@@ -20,32 +20,13 @@ NAME = "catalog"
 def layout(**params: Any) -> Component:
     asked = _grid.asked(params, _grid.NODE_FILTERS)
     manage = dcc.Link([ic("schema"), "Manage nodes"], href="/admin/nodes", className="btn small")
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Div(
-                        [
-                            html.H1("Catalog"),
-                            html.P(
-                                "All datasets and jobs, with owner, promise and health.", className="muted"
-                            ),
-                        ],
-                        className="grow",
-                    ),
-                    manage if _deps.can("admin") else None,
-                ],
-                className="list-head",
-            ),
-            *_grid.place(
-                NAME,
-                _grid.NODE_COLUMNS,
-                _grid.node_filters(NAME, asked),
-                asked,
-                label="All datasets and jobs",
-            ),
-        ],
-        className="list-page",
+    return _admin.frame(
+        "Catalog",
+        "All datasets and jobs, with owner, promise and health.",
+        _grid.place(
+            NAME, _grid.NODE_COLUMNS, _grid.node_filters(NAME, asked), asked, label="All datasets and jobs"
+        ),
+        [manage] if _deps.can("admin") else [],
     )
 
 
