@@ -285,7 +285,6 @@ def _tests(now: datetime) -> Iterator[Event]:
             )  # fmt: skip
             failed = (name, days_ago) == _PAST_TEST
             parent = _Try(due, due, due, 1, None)
-            yield _said(test, "START", run.start, run, parent)
             yield _said(test, "FAIL" if failed else "COMPLETE", run.end, run, parent, 3 if failed else 0)
 
 

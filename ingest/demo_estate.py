@@ -313,15 +313,15 @@ WORK: dict[str, Work] = {
     ),
     # ---- streams
     "orders_cdc": Work(
-        "kafka", "connect-prod", "orders-cdc", "CONNECTOR", 5, 1, ("shop.orders",), ("topic.orders",), every=6.0,
+        "kafka", "connect-prod", "orders-cdc", "CONNECTOR", 5, 1, ("shop.orders",), ("topic.orders",), every=12.0,
         about="Debezium on the shop's orders; reports each time its offsets are committed to the archive",
     ),
     "charges_cdc": Work(
-        "kafka", "connect-prod", "charges-cdc", "CONNECTOR", 6, 1, ("pay.charges",), ("topic.charges",), every=6.0,
+        "kafka", "connect-prod", "charges-cdc", "CONNECTOR", 6, 1, ("pay.charges",), ("topic.charges",), every=12.0,
         about="Debezium on the charges",
     ),
     "web_tracker": Work(
-        "kafka", "connect-prod", "web-tracker", "CONNECTOR", 7, 1, (), ("topic.clicks",), every=6.0,
+        "kafka", "connect-prod", "web-tracker", "CONNECTOR", 7, 1, (), ("topic.clicks",), every=12.0,
         about="The shop's own click collector",
     ),
     "enrich": Work(
@@ -331,10 +331,10 @@ WORK: dict[str, Work] = {
     ),
     "clicks_sink": Work(
         "kafka", "connect-prod", "clickstream-lake-sink", "CONNECTOR", 8, 1, ("topic.clicks",), ("lake.clicks",),
-        every=6.0, about="Clicks into the lake, by hour",
+        every=12.0, about="Clicks into the lake, by hour",
     ),
     "orders_sink": Work(
-        "kafka", "connect-prod", "orders-lake-sink", "CONNECTOR", 9, 1, ("topic.enriched",), ("lake.orders",), every=6.0,
+        "kafka", "connect-prod", "orders-lake-sink", "CONNECTOR", 9, 1, ("topic.enriched",), ("lake.orders",), every=12.0,
         about="Enriched orders into the lake, by hour",
     ),
     # ---- Spark
