@@ -370,6 +370,10 @@ def _changed(conn: Conn, actor: Actor, action: str, before: dict[str, Any]) -> d
 def cover(conn: Conn, opened: Iterable[UUID]) -> set[UUID]:
     """Retire the stand-ins whose pair an observed job covers now, looking from the edges just opened; returns the
     stand-ins' edges."""
+    if not conn.execute(
+        "select 1 from alias where namespace = %s limit 1", (ids.STANDIN_NAMESPACE,)
+    ).fetchone():
+        return set()
     rows = conn.execute(
         f"""with j as (select distinct a.node_id as job from edge e join alias a on a.id in (e.source, e.target)
                          join node n on n.id = a.node_id and n.type = 'job' and not n.standin

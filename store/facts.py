@@ -156,14 +156,16 @@ def _sent(conn: Conn, facts: Facts) -> None:
         conn.execute(
             """
             insert into alias_sent (namespace, name, type, producer_id, alias_id)
-            select * from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::uuid[])
+            select s, n, t, p, a from jsonb_to_recordset(%s) as x(s text, n text, t text, p bigint, a uuid)
             on conflict do nothing
             """,
-            tuple(
-                map(
-                    list,
-                    zip(*[(s.namespace, s.name, s.type, s.producer, s.alias) for s in rows], strict=True),
-                )
+            (
+                Jsonb(
+                    [
+                        {"s": s.namespace, "n": s.name, "t": s.type, "p": s.producer, "a": s.alias}
+                        for s in rows
+                    ]
+                ),
             ),
         )
 
@@ -303,44 +305,37 @@ def _edges(conn: Conn, facts: Facts, touched: Touched) -> None:
     for (edge, _run, how), (first, last) in proofs.items():
         f, la, hows = seen.get(edge, (first, last, set()))
         seen[edge] = (min(f, first), max(la, last), hows | {how})
-    rows = sorted(seen.items())
+    rows = [
+        {"id": edge, "s": ends[edge][0], "t": ends[edge][1], "p": sorted(hows), "f": first, "l": last}
+        for edge, (first, last, hows) in sorted(seen.items())
+    ]
     conn.execute(
         """
         insert into edge (id, source, target, provenance, first_seen, last_seen)
-        select id, source, target, string_to_array(provenance, ','), first_seen, last_seen
-        from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-             as x(id, source, target, provenance, first_seen, last_seen)
+        select id, s, t, p, f, l
+        from jsonb_to_recordset(%s) as x(id uuid, s uuid, t uuid, p text[], f timestamptz, l timestamptz)
         on conflict (id) do update set
             provenance = case when edge.provenance @> excluded.provenance then edge.provenance else
                 (select array_agg(distinct p order by p) from unnest(edge.provenance || excluded.provenance) p) end,
             first_seen = least(edge.first_seen, excluded.first_seen),
             last_seen = greatest(edge.last_seen, excluded.last_seen)
         """,
-        (
-            [k for k, _ in rows],
-            [ends[k][0] for k, _ in rows],
-            [ends[k][1] for k, _ in rows],
-            [",".join(sorted(v[2])) for _, v in rows],
-            [v[0] for _, v in rows],
-            [v[1] for _, v in rows],
-        ),
+        (Jsonb(rows),),
     )
-    order = sorted(proofs.items())
+    order = [
+        {"e": edge, "r": run, "p": how, "f": first, "l": last}
+        for (edge, run, how), (first, last) in sorted(proofs.items())
+    ]
     conn.execute(
         """
         insert into edge_run (edge_id, run_key, provenance, first_at, last_at)
-        select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        select e, r, p, f, l
+        from jsonb_to_recordset(%s) as x(e uuid, r uuid, p text, f timestamptz, l timestamptz)
         on conflict (edge_id, run_key, provenance) do update set
             first_at = least(edge_run.first_at, excluded.first_at), last_at = greatest(edge_run.last_at, excluded.last_at)
             where excluded.first_at < edge_run.first_at or excluded.last_at > edge_run.last_at
         """,
-        (
-            [k[0] for k, _ in order],
-            [k[1] for k, _ in order],
-            [k[2] for k, _ in order],
-            [v[0] for _, v in order],
-            [v[1] for _, v in order],
-        ),
+        (Jsonb(order),),
     )
     touched.edges |= set(ends)
 
@@ -355,14 +350,21 @@ def _columns(conn: Conn, facts: Facts) -> None:
         joined[key] = (
             max(how, c.transformation), masking or c.masking, max(sure, c.confidence), min(first, c.at), max(last, c.at)
         )  # fmt: skip
-    rows = sorted(joined.items())
+    rows = [
+        {
+            "j": key[0], "sa": key[1], "sc": key[2], "ta": key[3], "tc": key[4], "p": key[5],
+            "how": how, "m": masking, "c": sure, "f": first, "l": last,
+        }
+        for key, (how, masking, sure, first, last) in sorted(joined.items())
+    ]  # fmt: skip
     if rows:
         conn.execute(
             """
             insert into column_edge (job_alias, source_alias, source_column, target_alias, target_column, provenance,
                                      transformation, masking, confidence, first_seen, last_seen)
-            select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[],
-                                 %s::bool[], %s::real[], %s::timestamptz[], %s::timestamptz[])
+            select j, sa, sc, ta, tc, p, how, m, c, f, l
+            from jsonb_to_recordset(%s) as x(j uuid, sa uuid, sc text, ta uuid, tc text, p text, how text, m bool, c real,
+                                             f timestamptz, l timestamptz)
             on conflict (job_alias, source_alias, source_column, target_alias, target_column, provenance)
             do update set
                 transformation = greatest(column_edge.transformation, excluded.transformation),
@@ -371,7 +373,7 @@ def _columns(conn: Conn, facts: Facts) -> None:
                 first_seen = least(column_edge.first_seen, excluded.first_seen),
                 last_seen = greatest(column_edge.last_seen, excluded.last_seen)
             """,
-            tuple(map(list, zip(*[(*k, *v) for k, v in rows], strict=True))),
+            (Jsonb(rows),),
         )
 
 
@@ -380,23 +382,21 @@ def _schemas(conn: Conn, facts: Facts) -> None:
     for s in facts.schemas:
         fields, first, last = joined.get((s.alias, s.hash), (s.fields, s.at, s.at))
         joined[(s.alias, s.hash)] = (fields, min(first, s.at), max(last, s.at))
-    rows = sorted(joined.items(), key=lambda kv: kv[0])
+    rows = [
+        {"a": alias, "h": hash_.hex(), "v": fields, "f": first, "l": last}
+        for (alias, hash_), (fields, first, last) in sorted(joined.items(), key=lambda kv: kv[0])
+    ]
     if rows:
         conn.execute(
             """
             insert into schema_version (alias_id, hash, fields, first_seen, last_seen)
-            select * from unnest(%s::uuid[], %s::bytea[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[])
+            select a, decode(h, 'hex'), v, f, l
+            from jsonb_to_recordset(%s) as x(a uuid, h text, v jsonb, f timestamptz, l timestamptz)
             on conflict (alias_id, hash) do update set
                 first_seen = least(schema_version.first_seen, excluded.first_seen),
                 last_seen = greatest(schema_version.last_seen, excluded.last_seen)
             """,
-            (
-                [k[0] for k, _ in rows],
-                [k[1] for k, _ in rows],
-                [Jsonb(v[0]) for _, v in rows],
-                [v[1] for _, v in rows],
-                [v[2] for _, v in rows],
-            ),
+            (Jsonb(rows),),
         )
 
 
