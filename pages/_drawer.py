@@ -14,7 +14,7 @@ from dash.development.base_component import Component
 import auth
 from answers import causes, edges, lineage, nodes
 from errors import DlvError
-from pages import _deps
+from pages import _deps, _notes
 from pages import _words as words
 from pages._icons import glyph, health, ic, role, sys
 from store import annotations as annotation_store
@@ -36,6 +36,7 @@ def place() -> Component:
             html.Div(id="drawer-in", className="drawer-in", **{"aria-live": "polite"}),
             dcc.Store(id="drawer-ask"),
             dcc.Store(id="drawer-said"),
+            *_notes.DIALOG.place(),
         ],
         id="drawer",
         className="drawer",
@@ -48,9 +49,10 @@ def place() -> Component:
     Output("drawer", "className"),
     Input("drawer-ask", "data"),
     Input("drawer-said", "data"),
+    Input("note-fresh", "data"),
     prevent_initial_call=True,
 )
-def fill(ask: dict[str, Any] | None, _: object) -> tuple[Any, Any]:
+def fill(ask: dict[str, Any] | None, _: object, __: object) -> tuple[Any, Any]:
     """What the drawer shows for what was clicked."""
     if not ask or not ask.get("id"):
         return None, "drawer"
@@ -594,7 +596,14 @@ def _annotations(kind: str, id_: str, said: list[dict[str, Any]]) -> Component:
         html.Div(
             [
                 html.Div(a["text"]),
-                html.Div(f"{a['author']}, {words.ago(a['created_at'])}", className="muted"),
+                html.Div(
+                    [
+                        f"{a['author']}, {words.ago(a['created_at'])}",
+                        ", edited" if a["edited_at"] else "",
+                        *_notes.buttons(a),
+                    ],
+                    className="muted",
+                ),
             ],
             className="note",
         )

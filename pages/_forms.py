@@ -69,10 +69,21 @@ class Dialog:
     """A dialog and the one callback behind it: opens, saves, tells what is wrong or what changed meanwhile."""
 
     def __init__(
-        self, name: str, actions: Mapping[str, Action], *, grid: str | None = None, size: int = 620
+        self,
+        name: str,
+        actions: Mapping[str, Action],
+        *,
+        grid: str | None = None,
+        fresh: bool = False,
+        role: str = "admin",
+        size: int = 620,
     ) -> None:
-        self.name, self.actions, self.grid, self.size = name, dict(actions), grid, size
-        fresh = [Output(f"{grid}-fresh", "data")] if grid else []
+        """``grid``: the list that is read again after a save; without one, ``fresh`` makes a store ``{name}-fresh``
+        that changes then. ``role``: the least that may open and save."""
+        self.name, self.actions, self.size, self.role = name, dict(actions), size, role
+        self.fresh = fresh or grid is not None
+        self.own = fresh and grid is None
+        tells = [Output(f"{grid or name}-fresh", "data")] if self.fresh else []
         selected = [State(grid, "selectedRows")] if grid else []
         callback(
             Output(f"{name}-dialog", "opened"),
@@ -87,7 +98,7 @@ class Dialog:
             Output(f"{name}-shut", "children"),
             Output(f"{name}-toast", "children"),
             Output({"form": name, "field": ALL}, "error"),
-            *fresh,
+            *tells,
             Input(f"{name}-ask", "data"),
             Input(f"{name}-save", "n_clicks"),
             Input(f"{name}-again", "n_clicks"),
@@ -95,7 +106,7 @@ class Dialog:
             State(f"{name}-state", "data"),
             *selected,
             running=[(Output(f"{name}-save", "disabled"), True, False)],
-        )(auth.requires("admin")(self._answer))
+        )(auth.requires(role)(self._answer))
 
     def place(self, first: Mapping[str, Any] | None = None) -> list[Component]:
         """The dialog and its stores. ``first``: {mode, id} to open with."""
@@ -103,6 +114,7 @@ class Dialog:
         return [
             dcc.Store(id=f"{n}-ask", data=dict(first) if first else None),
             dcc.Store(id=f"{n}-state"),
+            *([dcc.Store(id=f"{n}-fresh")] if self.own else []),
             html.Div(id=f"{n}-toast", className="toast", role="status"),
             dmc.Modal(
                 [
@@ -166,7 +178,7 @@ class Dialog:
         )
         out = [said.get(k, no_update) for k in order]
         out.append(said.get("errors", [None] * len(fields)))
-        if self.grid:
+        if self.fresh:
             out.append(said.get("fresh", no_update))
         return tuple(out)
 

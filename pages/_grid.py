@@ -196,7 +196,7 @@ def answer(
 def follow(name: str) -> None:
     """Read the rows again when health changed, in place."""
     clientside_callback(
-        ClientsideFunction("dlv", "list_fresh"),
+        ClientsideFunction("dlv", "list_follow"),
         Output(f"{name}-nil-2", "data"),
         Input("pulse", "data"),
         State(name, "id"),

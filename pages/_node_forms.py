@@ -181,7 +181,7 @@ def create(said: Said) -> Done:
     extra = {k: x for k, x in fields(said.changed, v).items() if k not in ("kind", "name")}
     with _deps.dlv().record.tx() as conn:
         read = byhand.read(conn, given | extra)
-        id_ = node_edits.create(conn, auth.actor(), read, (given["namespace"], given["name"]))
+        id_ = node_edits.create(conn, auth.actor(), read, (str(given["namespace"]), str(given["name"])))
     return Done(f"{nodes.get(_deps.dlv(), id_)['name']} is on the map")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import dash
-from dash import Input, Output, State, callback, ctx, html
+from dash import Input, Output, State, callback, ctx, dcc, html
 from dash.development.base_component import Component
 
 import auth
@@ -46,19 +47,29 @@ def open_row(id_: str | None, _: Mapping[str, int]) -> Opened:
     row = next(iter(audit.page(_deps.dlv().record, {}, seq + 1, 1)), None)
     if row is None:
         return Opened([_forms.statement("There is no such entry.")])
+    names = _teams()
     facts = [
         ("When", words.stamp(row["at"].isoformat())),
         ("Who", f"{row['actor_name']} ({row['actor_kind'].replace('_', ' ')})"),
         ("From", row["remote_addr"] or "this machine"),
         ("What", row["action"]),
-        ("Object", html.Code(f"{row['object_type']} {row['object_id']}")),
+        (
+            "Object",
+            [
+                html.Code(f"{row['object_type']} {row['object_id']}"),
+                " ",
+                dcc.Link(
+                    "All about it", href=f"/admin/audit?object_id={quote(row['object_id'])}", className="link"
+                ),
+            ],
+        ),
     ]
     lines = [
         html.Tr(
             [
                 html.Th(c["field"], scope="row"),
-                html.Td(html.Del(_forms.told(c["before"])) if "before" in c else ""),
-                html.Td(html.Ins(_forms.told(c["after"])) if "after" in c else ""),
+                html.Td(_value(html.Del, c, "before", names)),
+                html.Td(_value(html.Ins, c, "after", names)),
             ]
         )
         for c in changes(row["before"], row["after"])
@@ -75,6 +86,24 @@ def open_row(id_: str | None, _: Mapping[str, int]) -> Opened:
         html.Div(table, className="sheet") if lines else html.P("Nothing of its fields changed.", className="muted"),
     ]  # fmt: skip
     return Opened(body, {}, None, f"Entry {row['seq']:,}")
+
+
+def _teams() -> dict[str, str]:
+    """Names of the teams that entries name by id."""
+    with _deps.dlv().record.tx() as conn:
+        return lists.team_names(conn)
+
+
+def tell(field: str, value: Any, names: Mapping[str, str]) -> str:
+    """A value in words; an owner by its name."""
+    return names.get(str(value), str(value)) if field == "owner" and value else _forms.told(value)
+
+
+def _value(mark: Any, change: Mapping[str, Any], side: str, names: Mapping[str, str]) -> Any:
+    if side not in change:
+        return ""
+    text = tell(change["field"], change[side], names)
+    return html.Span(text, className="muted") if text == "nothing" else mark(text)
 
 
 DIALOG = _forms.Dialog(FORM, {"show": _forms.Action("Entry", open_row, lambda _: Done(""), "")}, size=680)
@@ -171,10 +200,11 @@ def rows(filters: dict[str, Any], sort: str | None, descending: bool, limit: int
         found, total = lists.page(
             conn, "audit", filters, descending=sort is None or descending, limit=limit, offset=offset
         )
-    return [_cells(r) for r in found], total
+    names = _teams()
+    return [_cells(r, names) for r in found], total
 
 
-def _cells(r: Mapping[str, Any]) -> dict[str, Any]:
+def _cells(r: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     at = r["at"].isoformat()
     return {
         "id": str(r["id"]),
@@ -184,7 +214,7 @@ def _cells(r: Mapping[str, Any]) -> dict[str, Any]:
         "action": r["action"],
         "object": {"a": r["object_name"] or r["object_type"].replace("_", " "), "b": r["object_id"]},
         "diff": [
-            c | {k: _forms.told(c[k]) for k in ("before", "after") if k in c}
+            c | {k: tell(c["field"], c[k], names) for k in ("before", "after") if k in c}
             for c in changes(r["before"], r["after"])
         ],
     }

@@ -15,7 +15,8 @@ from errors import Invalid
 from pages import _admin, _deps, _forms, _grid, _icons, _node_forms
 from pages import _words as words
 from pages._forms import Done, Opened, Said
-from store import annotations, lists
+from store import annotations as notes
+from store import lists
 from store import edges as store
 
 dash.register_page(__name__, path="/admin/edges", title="Edges · DLV")
@@ -48,7 +49,7 @@ def create(said: Said) -> Done:
     with dlv.record.tx() as conn:
         edge = store.create(conn, auth.actor(), source, target)
         if note:
-            annotations.write(conn, auth.actor(), "edge", edge["id"], note)
+            notes.write(conn, auth.actor(), "edge", edge["id"], note)
     return Done(f"{edge['source_name']} → {edge['target_name']} is drawn")
 
 

@@ -159,14 +159,11 @@ _refolding = threading.Lock()
 
 def open_refold(_: str | None, __: Mapping[str, int]) -> Opened:
     with _deps.dlv().record.tx() as conn:
-        row = conn.execute(
-            "select (select count(*) from alias) as names, (select count(*) from event_key) as events"
-        ).fetchone()
-    assert row
+        names, events = lists.kept(conn)
     text = [
-        f"Every name on record ({row['names']:,}) is read again by the rules as they are now, and moves with its edges, "
+        f"Every name on record ({names:,}) is read again by the rules as they are now, and moves with its edges, "
         "runs, fields and notes to what it is read as. Names that a rule ignores leave the map.",
-        f"Then the stored events ({row['events']:,}) are queued and folded once more by the workers, beside new ones.",
+        f"Then the stored events ({events:,}) are queued and folded once more by the workers, beside new ones.",
         "Nothing sent is lost, merges and splits by hand stay, and changing the rules back and applying again undoes it. "
         "While it runs, other changes to the same nodes wait.",
     ]

@@ -167,7 +167,8 @@ def page(
     sort = sort or next(iter(one.sorts))
     if sort not in one.sorts:
         raise Invalid(f"cannot sort by {sort!r}", field="sort", hint="one of " + ", ".join(one.sorts))
-    cond, args = ["true"], {}
+    cond: list[str] = ["true"]
+    args: dict[str, Any] = {}
     for name, value in (filters or {}).items():
         if name == "q":
             for i, word in enumerate(str(value or "").lower().split()[:8]):
@@ -194,3 +195,16 @@ def said_in_audit(conn: Conn) -> dict[str, list[str]]:
         rows = conn.execute(f"select distinct {column} as v from audit_log order by 1 limit 500")
         out[name] = [r["v"] for r in rows]
     return out
+
+
+def team_names(conn: Conn) -> dict[str, str]:
+    """Name of every team by its id, retired ones too."""
+    return {str(r["id"]): r["name"] for r in conn.execute("select id, name from team")}
+
+
+def kept(conn: Conn) -> tuple[int, int]:
+    """(names on record, stored events): what a change of the naming rules has to read again."""
+    row = conn.execute(
+        "select (select count(*) from alias) as names, (select count(*) from event_key) as events"
+    ).fetchone()
+    return (int(row["names"]), int(row["events"])) if row else (0, 0)

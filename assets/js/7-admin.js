@@ -58,20 +58,19 @@
         ),
     );
   };
-  const said = (v) => (v === null || v === undefined || v === "" ? "nothing" : typeof v === "string" ? v : JSON.stringify(v));
   cells.Diff = ({ value }) => {
     if (!value) return null;
     if (!value.length) return h("span", { className: "muted" }, "—");
     return h(
       "span",
-      { className: "diff", title: value.map((d) => `${d.field}: ${said(d.before)} → ${said(d.after)}`).join("\n") },
+      { className: "diff", title: value.map((d) => `${d.field}: ${d.before ?? ""} → ${d.after ?? ""}`).join("\n") },
       ...value.slice(0, 2).map((d) =>
         h(
           "span",
           { key: d.field },
           h("em", null, d.field),
-          d.before !== undefined && d.before !== null ? h("del", null, said(d.before)) : null,
-          d.after !== undefined && d.after !== null ? h("ins", null, said(d.after)) : null,
+          d.before !== undefined && d.before !== "nothing" ? h("del", null, d.before) : null,
+          d.after !== undefined ? h(d.after === "nothing" ? "span" : "ins", null, d.after) : null,
         ),
       ),
       value.length > 2 ? h("small", { className: "muted" }, `and ${value.length - 2} more`) : null,
@@ -98,8 +97,13 @@
     setTimeout(() => api(id, (g) => { g.deselectAll(); g.purgeInfiniteCache(); }), 0);
     return { ...before, values };
   };
+  /** After a save: rows in place, and nothing chosen any more, for what was chosen holds the versions of before. */
   clientside.list_fresh = (token, id) => {
-    if (token) api(id, (g) => g.refreshInfiniteCache());
+    if (token) api(id, (g) => { g.deselectAll(); g.refreshInfiniteCache(); });
+    return none();
+  };
+  clientside.list_follow = (pulse, id) => {
+    if (pulse) api(id, (g) => g.refreshInfiniteCache());
     return none();
   };
 

@@ -138,6 +138,17 @@ def test_a_node_is_made_edited_and_a_conflict_is_told(site: Any, admin: Any) -> 
 
     admin.keyboard.press("Escape")
     shut(admin)
+    row(admin, "refund_reasons").locator("button").first.click()
+    drawer = admin.locator(".drawer.open")
+    drawer.locator("#note-text").fill("ask finance first")
+    drawer.get_by_role("button", name="Add note").click()
+    drawer.get_by_role("button", name="Edit this note").click()
+    field(admin, "text").fill("ask finance twice")
+    save(admin)
+    drawer.locator(".note", has_text="ask finance twice").wait_for()
+    shut(admin)
+    admin.locator("#drawer-close").click()
+
     act(admin, "refund_reasons", "retire")
     save(admin)
     toast(admin, "is retired")
@@ -302,13 +313,13 @@ def test_the_catalog_is_everybodys_and_the_rest_is_admins(site: Any, chromium: A
     listed = page.locator("#catalog-total").inner_text()
     row_of_counts = site.web.record.one("select count(*) as n from node where health = 'failed'")
     assert listed == f"{row_of_counts['n']} nodes"
+    row(page, "load_payments").locator("button").first.click()
+    page.locator(".drawer.open", has_text="load_payments").wait_for()
     page.locator(".side .nav", has_text="Catalog").click()
     page.wait_for_function(
         "t => document.querySelector('#catalog-total').innerText.length > t.length", arg=listed
     )
     assert wide_enough(page)
-    row(page, "load_payments").locator("button").first.click()
-    page.locator(".drawer.open", has_text="load_payments").wait_for()
     assert page.locator(".side .nav", has_text="Audit").count() == 0
     for name in PAGES:
         page.goto(f"{site.url}/admin/{name}")
