@@ -76,10 +76,11 @@ class Dialog:
         grid: str | None = None,
         fresh: bool = False,
         role: str = "admin",
+        starts: bool = False,
         size: int = 620,
     ) -> None:
         """``grid``: the list that is read again after a save; without one, ``fresh`` makes a store ``{name}-fresh``
-        that changes then. ``role``: the least that may open and save."""
+        that changes then. ``role``: the least that may open and save. ``starts``: a page may come with it open."""
         self.name, self.actions, self.size, self.role = name, dict(actions), size, role
         self.fresh = fresh or grid is not None
         self.own = fresh and grid is None
@@ -106,6 +107,7 @@ class Dialog:
             State(f"{name}-state", "data"),
             *selected,
             running=[(Output(f"{name}-save", "disabled"), True, False)],
+            prevent_initial_call=not starts,
         )(auth.requires(role)(self._answer))
 
     def place(self, first: Mapping[str, Any] | None = None) -> list[Component]:

@@ -65,6 +65,7 @@ def acts(dialog: str, *buttons: Mapping[str, str], width: int = 120) -> dict[str
         "sortable": False,
         "resizable": False,
         "pinned": "right",
+        "suppressKeyboardEvent": {"function": "buttonsTakeTab(params)"},
     }
 
 

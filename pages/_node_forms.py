@@ -365,6 +365,10 @@ def bulk(said: Said) -> Done:
         changes["owner"] = None if v["owner"] == "none" else v["owner"]
     if v["criticality"] != _LEAVE:
         changes["criticality"] = None if v["criticality"] == "none" else int(v["criticality"])
+    if v["sla_kind"] in (_LEAVE, "none") and v["sla_minutes"] not in ("", None):
+        raise Invalid(
+            "say what is promised within these minutes", field="sla_kind", hint="fresh within, or done within"
+        )
     if v["sla_kind"] == "none":
         changes["sla"] = None
     elif v["sla_kind"] != _LEAVE:

@@ -16,8 +16,8 @@ from pages import _admin, _deps, _forms, _grid, _icons, _node_forms
 from pages import _words as words
 from pages._forms import Done, Opened, Said
 from store import annotations as notes
-from store import lists
 from store import edges as store
+from store import lists
 
 dash.register_page(__name__, path="/admin/edges", title="Edges · DLV")
 

@@ -29,6 +29,7 @@ DIALOG = _forms.Dialog(
         "bulk": _forms.Action("Edit many", _node_forms.open_bulk, _node_forms.many, "Save all"),
     },
     grid=NAME,
+    starts=True,
 )
 _HIDDEN = ("environment",)
 

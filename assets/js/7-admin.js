@@ -77,6 +77,14 @@
     );
   };
 
+  // Tab goes from button to button inside a cell before it leaves it
+  (window.dashAgGridFunctions = window.dashAgGridFunctions || {}).buttonsTakeTab = ({ event }) => {
+    if (event.key !== "Tab") return false;
+    const cell = event.target.closest?.(".ag-cell");
+    const stops = [cell, ...(cell?.querySelectorAll("button") || [])];
+    return stops[stops.indexOf(event.target) + (event.shiftKey ? -1 : 1)] !== undefined;
+  };
+
   // ---------------------------------------------------------------- lists
 
   const api = (id, then) => window.dash_ag_grid?.getApiAsync?.(id).then(then).catch(() => {});

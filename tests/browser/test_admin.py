@@ -73,7 +73,11 @@ def toast(page: Any, text: str) -> None:
 
 
 def shut(page: Any) -> None:
-    page.locator(".dialog .mantine-Modal-content").wait_for(state="hidden")
+    """Wait until no dialog is open."""
+    every = (
+        "[...document.querySelectorAll('.dialog .mantine-Modal-content')].every(e => !e.checkVisibility())"
+    )
+    page.wait_for_function(every)
 
 
 def wide_enough(page: Any) -> bool:
