@@ -114,9 +114,10 @@ class Dialog:
         """The dialog and its stores. ``first``: {mode, id} to open with."""
         n = self.name
         return [
-            dcc.Store(id=f"{n}-ask", data=dict(first) if first else None),
+            # an empty store calls its callbacks as it mounts; one that holds something does not
+            dcc.Store(id=f"{n}-ask", data=dict(first or {})),
             dcc.Store(id=f"{n}-state"),
-            *([dcc.Store(id=f"{n}-fresh")] if self.own else []),
+            *([dcc.Store(id=f"{n}-fresh", data="")] if self.own else []),
             html.Div(id=f"{n}-toast", className="toast", role="status"),
             dmc.Modal(
                 [

@@ -137,7 +137,7 @@ def test_a_node_is_made_edited_and_a_conflict_is_told(site: Any, admin: Any) -> 
         node_edits.edit(conn, OTHER, nodes.uuid_of(made["id"]), {"description": "theirs"}, now["version"])
     save(admin)
     admin.get_by_role("button", name="Take theirs").click()
-    admin.wait_for_function("document.querySelector('.conflict') === null")
+    admin.wait_for_function("() => document.querySelector('.conflict') === null")
     assert field(admin, "description").input_value() == "theirs"
 
     admin.keyboard.press("Escape")
