@@ -8,6 +8,9 @@ from uuid import UUID
 
 Direction = Literal["downstream", "upstream"]
 
+#: between the tags of a node where they stand in one text
+TAG_MARK = "\x1f"
+
 
 @dataclass(frozen=True)
 class GraphNode:

@@ -1,19 +1,24 @@
 """What reaches what, now. Breadth-first, directed, exact; paths are never enumerated.
 
-One set of Cypher; where a hop is wanted the two engines differ (:func:`_hops`). Distances ``l`` in the texts are
-edges; :func:`graph.model.hop_of` makes hops of them. Ids travel as text.
+One set of Cypher; where a hop is wanted the two engines differ. Neo4j counts and sorts by ``min(length(p))``
+(:func:`_hops`). ArcadeDB knows no length without reading every edge and building every path, but hands out what one
+plain walk finds level by level, and levels are jobs and datasets in turn: :func:`_levels` tells them apart.
+Distances ``l`` in the texts are edges; :func:`graph.model.hop_of` makes hops of them. Ids travel as text.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import nsmallest
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from graph.driver import Graph
-from graph.model import Direction, Filters, Paths, Reach, edges_of, hop_of
+from graph.model import TAG_MARK, Direction, Filters, Paths, Reach, edges_of, hop_of
 from graph.schema import names
 
 #: what a node's ``facets`` hold, in this order (:func:`graph.project.facets`)
@@ -21,6 +26,8 @@ FACETS = ("type", "kind", "system", "environment", "owner")
 
 #: beyond so many nodes between two ends, paths are looked for among the nearest only, and the answer says so
 MAX_BETWEEN = 20_000
+#: up to so many starts are walked one by one, inside the engine; more of them together, level by level
+MAX_WALKS = 8
 #: candidates the search for paths looks at, at most
 MAX_CANDIDATES = 20_000
 
@@ -41,7 +48,11 @@ def impact(
     ``after`` is the last (hop, id) of the page before. An unknown node reaches nothing.
     """
     filters = filters or Filters()
-    hops = _hops(graph, generation, direction, None if depth is None else edges_of(depth, from_dataset))
+    steps = None if depth is None else edges_of(depth, from_dataset)
+    if graph.dialect == "arcadedb":
+        levels = _levels(graph, generation, node, direction, steps)
+        return _tally(levels, from_dataset, filters, limit, after)
+    hops = _hops(generation, direction, steps)
     tags = " AND any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
     given: dict[str, Any] = {"id": str(node)} | ({"tags": list(filters.tag)} if filters.tag else {})
     # few groups leave the engine, however many nodes there are: tens of thousands of ids would cost more than the walk
@@ -51,27 +62,31 @@ def impact(
         **given,
     )[0]["counts"]
     groups = [(hop_of(length, from_dataset), f, c) for length, f, c in counted if _passes(f, filters)]
-    totals: dict[str, Counter[Any]] = defaultdict(Counter)
-    for hop, f, c in groups:
-        said = dict(zip(FACETS, f.split("\t"), strict=True)) | {"hop": hop}
-        for name in ("hop", "kind", "system", "owner"):
-            totals[name][said[name]] += c
+    totals = _totals(groups)
     items: list[tuple[UUID, int]] = []
     cut = False
     if groups:
         last = _enough(totals["hop"], limit, after)
-        items, cut = _nearest(
-            graph,
-            generation,
-            direction,
-            from_dataset,
-            last,
-            f"d.facets IN $groups{tags}",
-            given | {"groups": sorted({f for _, f, _ in groups})},
-            limit,
-            after,
-        )
+        where = f"d.facets <> ''{tags}"
+        if len(groups) < len(counted):
+            where = f"d.facets IN $groups{tags}"
+            given |= {"groups": sorted({f for _, f, _ in groups})}
+        items, cut = _nearest(graph, generation, direction, from_dataset, last, where, given, limit, after)
         cut = cut or any(hop > last for hop in totals["hop"])
+    return _answer(totals, items, cut)
+
+
+def _totals(groups: Iterable[tuple[int, str, int]]) -> dict[str, Counter[Any]]:
+    """How many by hop, kind, system and owner, of (hop, facets, how many)."""
+    totals: dict[str, Counter[Any]] = {name: Counter() for name in ("hop", "kind", "system", "owner")}
+    for hop, f, c in groups:
+        said = dict(zip(FACETS, f.split("\t"), strict=True)) | {"hop": hop}
+        for name, total in totals.items():
+            total[said[name]] += c
+    return totals
+
+
+def _answer(totals: Mapping[str, Counter[Any]], items: list[tuple[UUID, int]], cut: bool) -> Reach:
     return Reach(
         total=sum(totals["hop"].values()),
         items=items,
@@ -81,6 +96,61 @@ def impact(
         by_owner=dict(totals["owner"]),
         cut=cut,
     )
+
+
+def _levels(
+    graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None
+) -> Iterator[tuple[int, list[str]]]:
+    """(edges, lines of the nodes just so many edges away), nearest first, the node itself left out; on ArcadeDB.
+
+    It walks breadth-first for anything DISTINCT, each node once, and keeps that order. An edge always leads from a
+    dataset to a job or back, so a level ends where the type changes.
+    """
+    n = names(generation)
+    text = (
+        f"MATCH (:{n.node} {{id: $id}}){_arrow(n.flow, direction, steps)}(d:{n.node}) "
+        "RETURN collect(DISTINCT d.line) AS lines"
+    )
+    lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
+    own = str(node)
+    for length, (_, level) in enumerate(groupby(lines, itemgetter(0)), 1):
+        found = list(level)
+        # a way back to the node makes it one of its own level; it is alone there at most in the last
+        yield length, [x for x in found if not x.startswith(own, 1)]
+
+
+def _tally(
+    levels: Iterable[tuple[int, list[str]]],
+    from_dataset: bool,
+    filters: Filters,
+    limit: int,
+    after: tuple[int, UUID] | None,
+) -> Reach:
+    """The answer of :func:`impact` from every node that was reached."""
+    by_hop: dict[int, list[str]] = defaultdict(list)
+    for length, lines in levels:
+        by_hop[hop_of(length, from_dataset)] += lines
+    groups: list[tuple[int, str, int]] = []
+    items: list[tuple[UUID, int]] = []
+    cut = False
+    passing: dict[str, bool] = {}
+    for hop, lines in sorted(by_hop.items()):
+        for said, c in Counter([x[37:] for x in lines]).items():
+            if said not in passing:
+                f, _, tags = said.partition("\n")
+                tagged = not filters.tag or bool(set(filters.tag) & set(tags.split(TAG_MARK)))
+                passing[said] = bool(f) and tagged and _passes(f, filters)
+            if passing[said]:
+                groups.append((hop, said.partition("\n")[0], c))
+        if cut or (after is not None and hop < after[0]):
+            continue
+        # one more than there is room for shows that there is more
+        beyond = "" if after is None or hop > after[0] else str(after[1])
+        room = limit + 1 - len(items)
+        near = nsmallest(room, (i for x in lines if passing[x[37:]] and (i := x[1:37]) > beyond))
+        items += [(UUID(i), hop) for i in near]
+        cut = len(items) > limit
+    return _answer(_totals(groups), items[:limit], cut)
 
 
 def _enough(by_hop: Counter[int], limit: int, after: tuple[int, UUID] | None) -> int:
@@ -113,7 +183,7 @@ def _nearest(
     if after is not None:
         given = given | {"hop": after[0], "last": str(after[1])}
     rows = graph.read(
-        f"{_hops(graph, generation, direction, steps)} WITH d, {hop} AS hop WHERE {where}{beyond} "
+        f"{_hops(generation, direction, steps)} WITH d, {hop} AS hop WHERE {where}{beyond} "
         "WITH hop, d.id AS id ORDER BY hop, id LIMIT $limit RETURN collect([id, hop]) AS found",
         **given,
         limit=limit + 1,
@@ -127,16 +197,9 @@ def _passes(group: str, filters: Filters) -> bool:
     return all(not getattr(filters, name) or said[name] in getattr(filters, name) for name in FACETS)
 
 
-def _hops(graph: Graph, generation: int, direction: Direction, steps: int | None) -> str:
-    """Binds ``d``, each node reached from $id once but for that one, and ``l``, the fewest edges to it."""
+def _hops(generation: int, direction: Direction, steps: int | None) -> str:
+    """Binds ``d``, each node reached from $id once but for that one, and ``l``, the fewest edges to it; on Neo4j."""
     n = names(generation)
-    if graph.dialect == "arcadedb":
-        arrow = f"{n.flow}>" if direction == "downstream" else f"<{n.flow}"
-        return (
-            f"MATCH (a:{n.node} {{id: $id}}) CALL apoc.path.spanningTree(a, {{relationshipFilter: '{arrow}', "
-            f"minLevel: 1, maxLevel: {-1 if steps is None else int(steps)}}}) YIELD path "
-            "WITH last(nodes(path)) AS d, length(path) AS l"
-        )
     return (
         f"MATCH (a:{n.node} {{id: $id}}) MATCH p = (a){_arrow(n.flow, direction, steps)}(d:{n.node}) "
         "WHERE d <> a WITH d, min(length(p)) AS l"
@@ -175,13 +238,21 @@ def below(
     """Descendants (upstream: ancestors) of any of these. One of them is part of it only where another, or a way
     round, leads to it.
     """
+    starts = sorted(set(ids))
+    if len(starts) <= MAX_WALKS:
+        below_them: set[UUID] = set()
+        for start in starts:
+            # what lies below something found has been found with it
+            if start not in below_them:
+                below_them |= _ids(graph, generation, start, direction)
+        return below_them
     n = names(generation)
     step = (
         f"UNWIND $keys AS k MATCH (:{n.node} {{id: k}}){_arrow(n.flow, direction, 1)}(d:{n.node}) "
         "RETURN collect(DISTINCT d.id) AS ids"
     )
     found: set[str] = set()
-    frontier = {str(i) for i in ids}
+    frontier = {str(i) for i in starts}
     while frontier:
         answer = graph.read(step, keys=sorted(frontier))[0]["ids"]
         frontier = set(answer) - found
@@ -203,12 +274,14 @@ def ancestors_among(
         return []
     if from_dataset is None:
         from_dataset = is_dataset(graph, generation, node)
-    text = f"{_hops(graph, generation, direction, None)} RETURN collect([l, d.id]) AS found"
-    found = sorted(
-        (hop_of(length, from_dataset), i)
-        for length, i in graph.read(text, id=str(node))[0]["found"]
-        if i in wanted
-    )
+    reached: Iterable[tuple[int, str]]
+    if graph.dialect == "arcadedb":
+        levels = _levels(graph, generation, node, direction, None)
+        reached = ((length, x[1:37]) for length, lines in levels for x in lines)
+    else:
+        text = f"{_hops(generation, direction, None)} RETURN collect([l, d.id]) AS found"
+        reached = graph.read(text, id=str(node))[0]["found"]
+    found = sorted((hop_of(length, from_dataset), i) for length, i in reached if i in wanted)
     return [(UUID(i), hop) for hop, i in found]
 
 
@@ -336,6 +409,7 @@ def warm(graph: Graph, generation: int) -> None:
             impact(graph, generation, nobody, False, direction, depth)
         within(graph, generation, nobody, direction)
         below(graph, generation, [nobody], direction)
+        below(graph, generation, [UUID(int=i) for i in range(MAX_WALKS + 1)], direction)
         ancestors_among(graph, generation, nobody, [other], direction)
     induced(graph, generation, [nobody])
     degrees(graph, generation, [nobody])

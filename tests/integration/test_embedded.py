@@ -84,7 +84,7 @@ def test_parts_of_arcadedb_that_nobody_uses_are_not_there(stack: Settings) -> No
     arguments = (stack.home / "arcadedb" / "java.args").read_text()
     for part in ("console", "graphql", "mcp", "postgresw", "redisw", "integration", "python-bridge"):
         assert f"arcadedb-{part}" not in arguments
-    assert "-Xmx256m" in arguments and "TieredStopAtLevel=1" in arguments
+    assert "-Xmx384m" in arguments and "maxPageRAM=153" in arguments
 
 
 def test_postgres_is_nobody_where_we_are_root(stack: Settings) -> None:
