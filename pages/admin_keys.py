@@ -388,8 +388,8 @@ def _producer_list(params: Mapping[str, Any]) -> list[Component]:
         _grid.column("last_refused_at", "Last refused", cell="When", least=110, flex=1),
         _grid.column("expected_every", "Expected", cell="Plain", least=120, flex=1),
         _grid.column("environment", "Environment", cell="Plain", least=104, flex=1),
-        _grid.column("warnings", "Breaks of the specification", cell="Plain", least=120, flex=1),
-        _grid.column("created_at", "Known for", cell="When", least=100, sort=True, flex=1),
+        _grid.column("warnings", "Spec warnings", cell="Plain", least=120, flex=1),
+        _grid.column("created_at", "First known", cell="When", least=100, sort=True, flex=1),
         _grid.acts(PRODUCER, {"mode": "watch", "label": "Watch for silence", "icon": "clock"}, width=84),
     ]
     return [
