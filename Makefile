@@ -44,7 +44,7 @@ $(BIN)/dlv: $(VENV)/.runs
 # ---- tests
 
 test: $(VENV)/.develops tools
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 # Chromium, Java, Maven's jars, buildah: fetched where that can be done, else it is said, and the tests that need it
 # say they are skipped (DLV_TEST_REQUIRE=all: they fail).

@@ -11,7 +11,8 @@ from serving import Dbt, Served, Shop
 
 from settings import Settings
 
-pytestmark = [pytest.mark.dbt, pytest.mark.slow]
+# one group: what is set up once for this file is set up in one test process
+pytestmark = [pytest.mark.dbt, pytest.mark.slow, pytest.mark.xdist_group("dbt")]
 
 served_by_module = serving.served_by_module
 

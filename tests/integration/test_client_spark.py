@@ -34,6 +34,7 @@ MISSING = [what for what, found in NEEDS.items() if not found]
 pytestmark = [
     pytest.mark.spark,
     pytest.mark.slow,
+    pytest.mark.xdist_group("spark"),  # what is set up once for this file is set up in one test process
     pytest.mark.skipif(
         bool(MISSING), reason=f"no {', no '.join(MISSING)}: deploy/test-tools.sh java fetches it"
     ),

@@ -23,6 +23,7 @@ from store import pending, standing
 from store.record import Record, migrate
 
 SPEC = Path(__file__).parents[2] / "../shared/corpus/openlineage-spec"
+pytestmark = pytest.mark.xdist_group("demo")  # seeded once
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
