@@ -537,9 +537,9 @@ _DROPPED_FACETS = {"spark.logicalPlan", "spark_unknown", "spark.physicalPlan", "
 _FACET_HOLDERS = {"facets", "inputFacets", "outputFacets"}
 
 _SQL_START = re.compile(
-    r"(?is)^\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(?:select\b.*\bfrom\b|select\s+['\d]|insert\s+(?:into|overwrite)\b|update\b.+\bset\b|"
+    r"(?is)^\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(?:select\b.*\bfrom\b|select\s+['\d]|insert\s+(?:into|overwrite)\b|update\s+[\w.\"`]+\s+(?:as\s+)?(?:\w+\s+)?set\b|"
     r"delete\s+from\b|merge\s+into\b|with\s+\w+\s+as\s*\(|create\s+(?:or\s+replace\s+)?(?:temp\w*\s+)?(?:table|view|"
-    r"materialized|user|role)\b|copy\s+\w+|alter\s+(?:user|role)\b)"
+    r"materialized|user|role)\b|copy\s+(?:into\s|[\w.\"]+\s*(?:\([^)]*\)\s*)?(?:from|to)\s+(?:['@$?]|stdin\b|stdout\b|program\b))|alter\s+(?:user|role)\b)"
 )
 
 _HARMLESS_ENV = {

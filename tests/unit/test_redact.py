@@ -369,3 +369,16 @@ def test_hostile_texts_are_redacted_at_all(unit: str) -> None:
             "job": {"facets": {"sql": {"query": text}}},
         }
     )
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Copy of the shop's orders, one row an order",
+        "Update of the customer's set of addresses",
+        "Orders that the shop's staff entered by hand",
+    ],
+)
+def test_a_description_that_begins_like_sql_stays_as_it_is(prose: str) -> None:
+    event = {"job": {"namespace": "n", "name": "j", "facets": {"documentation": {"description": prose}}}}
+    assert redact_event(event)["job"]["facets"]["documentation"]["description"] == prose
