@@ -1,27 +1,51 @@
-"""How long reach takes in the graph, beside a breadth-first search in memory in the same run.
+"""How long impact takes, end to end over REST and in the graph alone, beside a breadth-first search in memory.
 
-    python -m bench.impact --url bolt://… --user … --password … [--database …] [--sizes 1000 20000 200000]
+    python -m bench.impact [--sizes 5000 200000] [--times 30]              # on the embedded ArcadeDB
+    python -m bench.impact --url bolt://… --user … --password … [--loaded]   # on that Neo4j
 
-Prints, for a median dataset and for the hub, p50 and p95 in milliseconds of the question as answers.impact asks it
-(exact counts and the nearest 200), the same of the search in memory, and their ratio. The graph database must be one
-that nobody needs: generation 999 of it is filled and dropped again.
+Starts embedded servers of its own in a folder under /tmp, fills the record and generation 999 of the graph with an
+estate (bench.estates), starts `dlv web`, and asks GET /api/v1/nodes/{id}/impact?limit=200 over one connection. Prints
+p50 and p95 in milliseconds for a median dataset and the hub, and the CPU time that one question costs the graph (0
+where it is another machine's), web and Postgres, which says more than the time on a machine that does other work as
+well. A graph given by --url is emptied of generation 999 before and after, unless it is --loaded already.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import shutil
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
+import psutil
+import psycopg
+import requests
+
+from auth import keys as auth_keys
 from bench import estates
+from embedded import child
+from embedded.stack import Stack
 from graph import project, reach, schema
 from graph.driver import Graph, connect
-from graph.model import GraphEdge
+from graph.model import GraphEdge, hop_of
+from settings import Settings
+from settings import load as load_settings
+from store import keys
+from store.audit import SYSTEM
+from store.record import Record, migrate
 
 GENERATION = 999
-BATCH = 2000
+BATCH = 5000
 
 
 def load(graph: Graph, e: estates.Estate) -> None:
@@ -58,39 +82,175 @@ def median_dataset(e: estates.Estate) -> int:
     return by_reach[len(by_reach) // 2][1]
 
 
+@contextmanager
+def served(given: Settings, home: Path) -> Iterator[tuple[str, dict[str, str], int]]:
+    """(address, headers with a key that reads, process id) of `dlv web`, until the block ends."""
+    key, hash_, prefix = auth_keys.new()
+    record = Record(given.database_url)
+    with record.tx() as conn:
+        keys.create(conn, SYSTEM, "bench", ["read"], hash_, prefix)
+    record.close()
+    port = child.free_port()
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DLV_")} | {
+        "DLV_HOME": str(home), "DLV_PORT": str(port), "DLV_DATABASE_URL": given.database_url,
+        "DLV_REDIS_URL": given.redis_url, "DLV_GRAPH_URL": given.graph_url, "DLV_GRAPH_USER": given.graph_user,
+        "DLV_GRAPH_PASSWORD": given.graph_password, "DLV_GRAPH_DATABASE": given.graph_database,
+        "DLV_SECRET_KEY": "x" * 48, "DLV_API_PER_MINUTE": "1000000",
+    }  # fmt: skip
+    web = subprocess.Popen([sys.executable, "cli.py", "web"], env=env, cwd=Path(__file__).parents[1])
+    try:
+        base = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            try:
+                if requests.get(f"{base}/livez", timeout=60).ok:
+                    break
+            except requests.RequestException:
+                time.sleep(0.1)
+        yield base, {"Authorization": f"Bearer {key}"}, web.pid
+    finally:
+        web.terminate()
+        web.wait()
+
+
+def fill_record(url: str, e: estates.Estate) -> None:
+    """Every node of the estate as a row, one alias each, owned by forty teams; readers are sent to generation 999."""
+    record = Record(url)
+    with record.tx() as conn:
+        conn.execute("truncate node, alias, team cascade")
+        conn.execute("update graph_state set generation = %s, projected_at = now()", (GENERATION,))
+        nodes = [estates.node(e, i) for i in range(e.n)]
+        teams = sorted({n.owner for n in nodes if n.owner})
+        with conn.cursor() as cur:
+            with cur.copy("copy team (id, name) from stdin") as copy:
+                for i, t in enumerate(teams):
+                    copy.write_row((t, f"team {i}"))
+            with cur.copy(
+                "copy alias (id, environment, namespace, name, type, kind, system, node_id, first_seen, last_seen) from stdin"
+            ) as copy:
+                for i, n in enumerate(nodes):
+                    copy.write_row((n.id, n.environment, n.system, f"bench.{n.kind}_{i}", n.type, n.kind, n.system,
+                                    n.id, "2026-11-01Z", "2026-11-01Z"))  # fmt: skip
+            with cur.copy(
+                "copy node (id, type, kind, system, environment, namespace, name, owner_id, tags, criticality, first_seen, last_seen) from stdin"
+            ) as copy:
+                for i, n in enumerate(nodes):
+                    copy.write_row((n.id, n.type, n.kind, n.system, n.environment, n.system, f"bench.{n.kind}_{i}",
+                                    n.owner or None, list(n.tags), n.criticality or None,
+                                    "2026-11-01Z", "2026-11-01Z"))  # fmt: skip
+    record.close()
+    with psycopg.connect(url, autocommit=True) as plain:
+        plain.execute("vacuum analyze node, alias")
+
+
+def spent(pids: list[int]) -> float:
+    """CPU milliseconds these processes and all below them have used."""
+    total = 0.0
+    for pid in pids:
+        with suppress(psutil.Error):
+            top = psutil.Process(pid)
+            for p in [top, *top.children(recursive=True)]:
+                with suppress(psutil.Error):
+                    total += sum(p.cpu_times()[:2]) * 1000
+    return total
+
+
+def measure(
+    base: str,
+    headers: dict[str, str],
+    e: estates.Estate,
+    graph: Graph,
+    pids: dict[str, list[int]],
+    times: int,
+) -> None:
+    session = requests.Session()
+    session.headers.update(headers)
+    starts = [("median", median_dataset(e), ""), ("hub", e.hub, ""), ("hub", e.hub, "&kind=table&tag=pii")]
+    for name, start, asked in starts:
+        url = f"{base}/api/v1/nodes/{estates.uid(start)}/impact?limit=200{asked}"
+
+        def ask(url: str = url) -> dict[str, Any]:
+            answer = session.get(url, timeout=60)
+            answer.raise_for_status()
+            said: dict[str, Any] = answer.json()
+            return said
+
+        said = ask()
+        reached = estates.lengths(e, start)
+        want = Counter(hop_of(length, True) for length in reached.values())
+        if not asked and {c["key"]: c["n"] for c in said["by_hop"]} != want:
+            raise SystemExit(f"{name}: {said['by_hop']} is not {want}")
+        before = {k: spent(p) for k, p in pids.items()}
+        rest = timed(ask, times)
+        cpu = {k: (spent(p) - before[k]) / (times + 2) for k, p in pids.items()}
+        alone = timed(
+            lambda s=start: reach.impact(graph, GENERATION, estates.uid(s), True), max(3, times // 3)
+        )  # type: ignore[misc]
+        memory = timed(lambda s=start: estates.lengths(e, s), 5)  # type: ignore[misc]
+        print(
+            f"{e.n:8} {e.edges:8}  {name + asked[:5]:10} {said['total']:7}  {rest[0]:7.0f} /{rest[1]:7.0f} "
+            f"  {alone[0]:7.0f} /{alone[1]:7.0f}  {memory[0]:7.1f}  "
+            + "  ".join(f"{k} {v:.0f}" for k, v in cpu.items()),
+            flush=True,
+        )
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--url", required=True)
+    p.add_argument("--url", default="")
     p.add_argument("--user", default="")
     p.add_argument("--password", default="")
     p.add_argument("--database", default="")
-    p.add_argument("--sizes", type=int, nargs="+", default=[1_000, 20_000, 200_000])
-    p.add_argument("--million", action="store_true", help="1,000,000 nodes too; loading takes minutes")
-    p.add_argument("--times", type=int, default=20)
+    p.add_argument("--pid", type=int, default=0, help="process of the graph server, for its CPU time")
+    p.add_argument(
+        "--loaded", action="store_true", help="the graph holds generation 999 of this size already"
+    )
+    p.add_argument("--sizes", type=int, nargs="+", default=[5_000, 200_000])
+    p.add_argument("--times", type=int, default=30)
     a = p.parse_args()
-    graph = connect(a.url, a.user, a.password, a.database)
-    print(f"{graph.dialect}\n  nodes  edges  start    below  graph p50/p95 ms   memory p50/p95 ms  ratio")
-    for n in [*a.sizes, *([1_000_000] if a.million else [])]:
-        e = estates.estate(n)
-        schema.drop(graph, GENERATION)
-        began = time.perf_counter()
-        load(graph, e)
-        loaded = time.perf_counter() - began
-        for name, start in (("median", median_dataset(e)), ("hub", e.hub)):
-            want = len(estates.lengths(e, start))
-            id_ = estates.uid(start)
-            got = reach.impact(graph, GENERATION, id_, True)
-            if got.total != want:
-                raise SystemExit(f"{n} nodes, {name}: the graph says {got.total}, memory {want}")
-            g = timed(lambda id_=id_: reach.impact(graph, GENERATION, id_, True), a.times)  # type: ignore[misc]
-            m = timed(lambda e=e, start=start: estates.lengths(e, start), a.times)  # type: ignore[misc]
-            print(
-                f"{e.n:8} {e.edges:8}  {name:6} {want:7}  {g[0]:8.1f} /{g[1]:8.1f}  {m[0]:8.2f} /{m[1]:8.2f}"
-                f"  {g[0] / max(m[0], 0.001):6.1f}"
-            )
-        print(f"         loaded in {loaded:.1f} s")
-        schema.drop(graph, GENERATION)
-    graph.close()
+    home = Path(tempfile.mkdtemp(dir="/tmp", prefix="dlv-bench-"))
+    home.chmod(0o711)
+    given = load_settings({"DLV_HOME": str(home), "DLV_DEMO": "0"})
+    if a.url:
+        given = given.with_(
+            graph_url=a.url, graph_user=a.user, graph_password=a.password, graph_database=a.database
+        )
+    stack = Stack(given)
+    try:
+        given = stack.start()
+        migrate(given.database_url)
+        graph = connect(given.graph_url, given.graph_user, given.graph_password, given.graph_database)
+        print(f"{graph.dialect}, load {os.getloadavg()[0]:.1f}")
+        print(
+            "   nodes    edges  start         below  REST p50 / p95   graph p50 / p95   memory  CPU ms a question"
+        )
+        for n in a.sizes:
+            e = estates.estate(n)
+            fill_record(given.database_url, e)
+            if not a.loaded:
+                schema.drop(graph, GENERATION)
+                load(graph, e)
+            with served(given, home) as (base, headers, web):
+                engine = stack.arcadedb.process.pid if stack.arcadedb and stack.arcadedb.process else a.pid
+                pids = {"graph": [engine] if engine else [], "web": [web]}
+                if stack.postgres and stack.postgres.process:
+                    pids["postgres"] = [stack.postgres.process.pid]
+                measure(base, headers, e, graph, pids, a.times)
+                for k, some in pids.items():
+                    print(f"         {k}: {sum(pss(p) for p in some)} MB")
+            if not a.loaded:
+                schema.drop(graph, GENERATION)
+        graph.close()
+    finally:
+        stack.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def pss(pid: int) -> int:
+    """MB in use by a process and those below it, what they share counted once."""
+    with suppress(psutil.Error):
+        top = psutil.Process(pid)
+        return int(sum(p.memory_full_info().pss for p in [top, *top.children(recursive=True)])) >> 20
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal
 from uuid import UUID
 
@@ -78,6 +79,14 @@ def hop_of(edges: int, from_dataset: bool) -> int:
 def edges_of(depth: int, from_dataset: bool) -> int:
     """The largest number of edges that is still within ``depth`` hops."""
     return 2 * depth if from_dataset else 2 * depth - 1
+
+
+def facet_code(facets: str) -> int:
+    """A number that stands for a node's facets: Neo4j reads and groups by one in half the time it takes for a text.
+
+    56 bits, so that it fits into the node's own property record; an estate has some thousands of different ones.
+    """
+    return int.from_bytes(blake2b(facets.encode(), digest_size=7).digest())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from graph.driver import Graph
-from graph.model import TAG_MARK, Direction, Filters, Paths, Reach, edges_of, hop_of
+from graph.model import TAG_MARK, Direction, Filters, Paths, Reach, edges_of, facet_code, hop_of
 from graph.schema import names
 
 #: what a node's ``facets`` hold, in this order (:func:`graph.project.facets`)
@@ -53,24 +53,29 @@ def impact(
         levels = _levels(graph, generation, node, direction, steps)
         return _tally(levels, from_dataset, filters, limit, after)
     hops = _hops(generation, direction, steps)
-    tags = " AND any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
+    tags = "any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
     given: dict[str, Any] = {"id": str(node)} | ({"tags": list(filters.tag)} if filters.tag else {})
-    # few groups leave the engine, however many nodes there are: tens of thousands of ids would cost more than the walk
+    # few groups leave the engine, however many nodes there are: tens of thousands of ids would cost more than the
+    # walk; and of each group one node says what all of them have in common
     counted = graph.read(
-        f"{hops} WITH d, l WHERE d.facets <> ''{tags} "
-        "WITH l, d.facets AS f, count(*) AS c RETURN collect([l, f, c]) AS counts",
+        f"{hops}{' WHERE ' + tags if tags else ''} WITH l, d.code AS code, collect(d) AS ds "
+        "RETURN collect([l, head(ds).facets, size(ds)]) AS counts",
         **given,
     )[0]["counts"]
-    groups = [(hop_of(length, from_dataset), f, c) for length, f, c in counted if _passes(f, filters)]
+    real = [(hop_of(length, from_dataset), f, c) for length, f, c in counted if f]
+    groups = [g for g in real if _passes(g[1], filters)]
     totals = _totals(groups)
     items: list[tuple[UUID, int]] = []
     cut = False
     if groups:
         last = _enough(totals["hop"], limit, after)
-        where = f"d.facets <> ''{tags}"
-        if len(groups) < len(counted):
-            where = f"d.facets IN $groups{tags}"
-            given |= {"groups": sorted({f for _, f, _ in groups})}
+        if len(groups) < len(real):
+            where = "d.code IN $groups"
+            given |= {"groups": sorted({facet_code(f) for _, f, _ in groups})}
+        else:
+            where = "d.code <> $nothing"
+            given |= {"nothing": facet_code("")}
+        where = f"{where} AND {tags}" if tags else where
         items, cut = _nearest(graph, generation, direction, from_dataset, last, where, given, limit, after)
         cut = cut or any(hop > last for hop in totals["hop"])
     return _answer(totals, items, cut)
@@ -201,7 +206,7 @@ def _hops(generation: int, direction: Direction, steps: int | None) -> str:
     """Binds ``d``, each node reached from $id once but for that one, and ``l``, the fewest edges to it; on Neo4j."""
     n = names(generation)
     return (
-        f"MATCH (a:{n.node} {{id: $id}}) MATCH p = (a){_arrow(n.flow, direction, steps)}(d:{n.node}) "
+        f"MATCH (a:{n.node} {{id: $id}}) MATCH p = (a){_arrow(n.flow, direction, steps)}(d) "
         "WHERE d <> a WITH d, min(length(p)) AS l"
     )
 

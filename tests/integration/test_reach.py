@@ -177,6 +177,9 @@ def test_a_hub_of_fifty_thousand(engine: Graph) -> None:
     project.apply(engine, G, [node], [], graph_edges([(uid(50_001), uid(2))]))
     estate.edges.add((uid(50_001), uid(2)))
     compare(engine, estate, uid(50_001), "downstream")
+    # the hub goes as a whole: taking its consumers away first would look through its edges for each of them
+    project.apply(engine, G, gone=[uid(0)])
+    assert reach.within(engine, G, uid(50_001), "upstream") == [uid(1)]
 
 
 def test_failed_ancestors_with_their_hop(engine: Graph) -> None:
