@@ -1,6 +1,6 @@
 """The web process: Flask, Dash, the REST API and the gate in front of them. Nobody imports this.
 
-``gunicorn "app:create_app()"``
+``gunicorn "app:serve()"``
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
+import time
 import uuid
 from importlib import import_module, util
 from pathlib import Path
@@ -34,12 +36,15 @@ from api.first_lane import FirstLane
 from auth.gate import Gate
 from errors import BadSetting
 from settings import Settings
+from store import dirty
 from store.record import Record
 
 log = logging.getLogger("dlv.web")
 
 ROOT = Path(__file__).parent
 _YEAR = 365 * 24 * 3600
+#: how often, and how many seconds apart, a web process that started tries to warm the graph
+WARM_TRIES, WARM_EVERY = 12, 5.0
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
     <head>
@@ -91,6 +96,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     receiver = server.extensions["dlv_receiver"]
     server.wsgi_app = FirstLane(server, gate.keys, receiver)  # type: ignore[method-assign]
     return server
+
+
+def serve() -> Flask:
+    """:func:`create_app` for a server that stays: it asks the graph each question once, so that no reader is first."""
+    server = create_app()
+    threading.Thread(target=_warm, args=(server.extensions["dlv"],), name="warm", daemon=True).start()
+    return server
+
+
+def _warm(dlv: Dlv) -> None:
+    from graph import reach
+
+    for _ in range(WARM_TRIES):
+        try:
+            reach.warm(dlv.graph, dirty.generation(dlv.record))
+            return
+        except Exception as e:  # a store that is away, or a graph that nobody has prepared yet
+            log.info("the graph is not warm yet: %s", e)
+            time.sleep(WARM_EVERY)
 
 
 def _flask(settings: Settings) -> Flask:

@@ -170,7 +170,7 @@ def web() -> None:
             "--keep-alive=75",
             f"--log-level={s.log_level.lower() if s.log_level != 'INFO' else 'warning'}",
             f"--pythonpath={ROOT}",
-            "app:create_app()",
+            "app:serve()",
         ],
     )
 

@@ -25,8 +25,8 @@ Dialect = Literal["neo4j", "arcadedb"]
 Row = dict[str, Any]
 T = TypeVar("T")
 
-#: seconds; together they keep a page from waiting longer than three for a graph that is away
-CONNECT_SECONDS, ACQUIRE_SECONDS, RETRY_SECONDS = 1.5, 2.5, 1.0
+#: seconds; the driver tries twice, so that a page waits less than three for a graph that accepts and says nothing
+CONNECT_SECONDS, ACQUIRE_SECONDS, RETRY_SECONDS = 1.0, 1.4, 1.0
 #: seconds the server may work on one question
 QUERY_SECONDS = 20.0
 #: seconds after a failure to connect in which no other attempt is made, so that many questions wait only once

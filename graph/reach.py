@@ -68,7 +68,7 @@ def impact(
     items: list[tuple[UUID, int]] = []
     cut = False
     if groups:
-        last = _enough(totals["hop"], limit, after)
+        last = _rounded(_enough(totals["hop"], limit, after))
         if len(groups) < len(real):
             where = "d.code IN $groups"
             given |= {"groups": sorted({facet_code(f) for _, f, _ in groups})}
@@ -168,6 +168,11 @@ def _enough(by_hop: Counter[int], limit: int, after: tuple[int, UUID] | None) ->
         if room <= 0:
             break
     return hop
+
+
+def _rounded(hop: int) -> int:
+    """The next power of two: every depth is a text of its own, and each new text is planned for a good while."""
+    return 1 << (hop - 1).bit_length()
 
 
 def _nearest(
@@ -409,9 +414,14 @@ def warm(graph: Graph, generation: int) -> None:
     nobody, other = UUID(int=0), UUID(int=1)
     directions: tuple[Direction, Direction] = ("downstream", "upstream")
     for direction in directions:
-        for depth in (None, 1, 2, 3):
-            impact(graph, generation, nobody, True, direction, depth)
-            impact(graph, generation, nobody, False, direction, depth)
+        for from_dataset in (True, False):
+            for depth in (None, 1, 2, 3):
+                impact(graph, generation, nobody, from_dataset, direction, depth)
+            if graph.dialect == "neo4j":
+                for last in (1, 2, 4, 8, 16):
+                    given = {"id": str(nobody), "nothing": facet_code("")}
+                    where = "d.code <> $nothing"
+                    _nearest(graph, generation, direction, from_dataset, last, where, given, 1, None)
         within(graph, generation, nobody, direction)
         below(graph, generation, [nobody], direction)
         below(graph, generation, [UUID(int=i) for i in range(MAX_WALKS + 1)], direction)
