@@ -211,7 +211,8 @@ def _hops(generation: int, direction: Direction, steps: int | None) -> str:
     """Binds ``d``, each node reached from $id once but for that one, and ``l``, the fewest edges to it; on Neo4j."""
     n = names(generation)
     return (
-        f"MATCH (a:{n.node} {{id: $id}}) MATCH p = (a){_arrow(n.flow, direction, steps)}(d) "
+        f"MATCH (a:{n.node} {{id: $id}}) USING INDEX a:{n.node}(id) "
+        f"MATCH p = (a){_arrow(n.flow, direction, steps)}(d) "
         "WHERE d <> a WITH d, min(length(p)) AS l"
     )
 
