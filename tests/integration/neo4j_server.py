@@ -67,8 +67,8 @@ def jars(version: str) -> Path:
     folder = cache / f"neo4j-{version}"
     with open(cache / f"neo4j-{version}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder
+        if (folder / "lib").is_dir():  # as deploy/test-tools.sh leaves it
+            return folder / "lib"
         if not shutil.which("mvn"):
             raise Absent(f"Maven, which fetches Neo4j {version}, is not installed")
         fresh = Path(tempfile.mkdtemp(dir=cache, prefix="fetching-"))
@@ -82,13 +82,18 @@ def jars(version: str) -> Path:
             PLUGIN,
         ]
         done = subprocess.run(
-            [*command, f"-DoutputDirectory={fresh}"], capture_output=True, text=True, timeout=600, check=False
+            [*command, f"-DoutputDirectory={fresh / 'lib'}"],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         if done.returncode:
             shutil.rmtree(fresh, ignore_errors=True)
             raise Absent(f"Neo4j {version} could not be fetched: {(done.stdout + done.stderr)[-400:]}")
+        shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
-    return folder
+    return folder / "lib"
 
 
 class Server:
