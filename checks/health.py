@@ -79,6 +79,7 @@ def judge_runs(runs: Iterable[RunSeen], now: datetime | None = None) -> Health:
         if r.trigger in ("scheduled", "unknown") and r.state in ("COMPLETE", "FAIL") and r.ended_at
     ]
     verdict = _verdict(decided, good)
+    verdict = _flowing(open_runs, decided) or verdict
     late = _overdue(open_runs, good, now) or _not_started(seen, now)
     if late and ORDER.index(late.state) > ORDER.index(verdict.state):
         verdict = late
@@ -112,6 +113,16 @@ def _verdict(decided: list[RunSeen], good: list[RunSeen]) -> Health:
             break
         first = by_due[due]
     return Health("failed", why, first.ended_at, newest.key)
+
+
+def _flowing(open_runs: list[RunSeen], decided: list[RunSeen]) -> Health | None:
+    """A stream has no end to wait for: one that runs, started after the last end that counts, is good."""
+    ended = max((r.ended_at for r in decided if r.ended_at), default=None)
+    for run in reversed(open_runs):
+        start = run.started_at or run.due_at
+        if run.streaming and (ended is None or start > ended):
+            return Health("ok", "the stream is running", start, run.key)
+    return None
 
 
 def _ended(run: RunSeen) -> tuple[datetime, str]:

@@ -71,6 +71,15 @@ def test_running_is_an_overlay() -> None:
     assert (verdict.state, verdict.running) == ("failed", True)
 
 
+def test_a_stream_that_runs_is_good_and_one_that_failed_is_not() -> None:
+    verdict = judge_runs([run(0, "RUNNING", streaming=True)])
+    assert (verdict.state, verdict.running) == ("ok", True)
+    assert state(run(0, "FAIL", streaming=True), run(1, "RUNNING", streaming=True)) == "ok", (
+        "it was started again"
+    )
+    assert state(run(1, "FAIL", streaming=True), run(0, "RUNNING", streaming=True)) == "failed"
+
+
 def test_late_when_not_ended_in_its_usual_time_and_only_with_enough_runs() -> None:
     started = run(8, "RUNNING")
     now = T0 + timedelta(days=8, hours=2)
