@@ -69,6 +69,8 @@ def impact(
     cut = False
     if groups:
         last = _rounded(_enough(totals["hop"], limit, after))
+        if depth is not None:
+            last = min(last, depth)
         if len(groups) < len(real):
             where = "d.code IN $groups"
             given |= {"groups": sorted({facet_code(f) for _, f, _ in groups})}
