@@ -238,10 +238,14 @@ def _ids(
     graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None = None
 ) -> set[UUID]:
     n = names(generation)
-    text = (
-        f"MATCH (:{n.node} {{id: $id}}){_arrow(n.flow, direction, steps)}(d:{n.node}) "
-        "RETURN collect(DISTINCT d.id) AS ids"
+    arrow = _arrow(n.flow, direction, steps)
+    # Neo4j would rather scan a graph of a few nodes than look into the index; ArcadeDB knows no hints
+    start = (
+        f"MATCH (a:{n.node} {{id: $id}}) USING INDEX a:{n.node}(id) MATCH (a)"
+        if graph.dialect == "neo4j"
+        else f"MATCH (:{n.node} {{id: $id}})"
     )
+    text = f"{start}{arrow}(d:{n.node}) RETURN collect(DISTINCT d.id) AS ids"
     return {UUID(i) for i in graph.read(text, id=str(node))[0]["ids"]}
 
 
