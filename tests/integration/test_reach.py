@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
@@ -270,12 +269,7 @@ def test_neo4j_walks_breadth_first_and_prunes(neo4j_lts: Graph, monkeypatch: pyt
     walks = {q: p for q, p in sent.items() if "*1.." in q and "*1..1]" not in q}
     assert len(walks) > 20
     for query, params in walks.items():
-        # a plan made while the index of the graph just loaded comes online is replaced soon after
-        for attempt in range(20):
-            ops = operators(neo4j_lts.plan(f"/* {attempt} */ {query}", **params))
-            if "NodeUniqueIndexSeek" in ops:
-                break
-            time.sleep(0.5)
+        ops = operators(neo4j_lts.plan(query, **params))
         expands = [o for o in ops if o.startswith("VarLengthExpand")]
         assert expands and all(o.startswith("VarLengthExpand(Pruning,BFS") for o in expands), (query, ops)
-        assert "NodeUniqueIndexSeek" in ops, (query, ops)
+        # where the walk starts from is the planner's choice on so few nodes; that it prunes is not
