@@ -116,6 +116,8 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     web = supervisor.add("web", "web", on_parent_death=signal.SIGTERM)
     supervisor.add("worker-fold", "worker", "fold")
     supervisor.add("worker-project", "worker", "project")
+    supervisor.add("worker-check", "worker", "check")
+    supervisor.add("worker-alert", "worker", "alert")
     supervisor.add("scheduler", "scheduler")
     with opened(settings) as record:
         if settings.demo and _seed(record):
@@ -176,10 +178,11 @@ def web() -> None:
 
 
 @dlv.command()
-@click.argument("queue", type=click.Choice(["fold", "project"]))
+@click.argument("queue", type=click.Choice(["fold", "project", "check", "alert"]))
 def worker(queue: str) -> None:
-    """Work on one queue: `fold` brings events into the record, `project` the record into the graph."""
-    s = with_needs("database_url", "redis_url", *(["graph_url"] if queue == "project" else []))
+    """Work on one queue: `fold` brings events into the record, `project` the record into the graph, `check` looks at
+    real systems, `alert` decides about incidents and tells people."""
+    s = with_needs("database_url", "redis_url", *(["graph_url"] if queue in ("project", "alert") else []))
     log_to(sys.stderr, s.log_level)
     from workers.run import run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,16 @@ class Settings:
     secure_cookies: bool = False
     trusted_proxies: int = 0
     log_level: str = "INFO"
+    secrets_keys: str = field(default="", repr=False)  # "id:key id:key…", the first seals, all open
+    allowed_networks: str = (
+        ""  # CIDRs that connections and webhooks may reach; empty: all but what is always refused
+    )
+    private_webhooks: bool = False
+    public_url: str = ""
+    result_days: int = 90
+    group_seconds: int = 60
+    reopen_minutes: int = 30
+    deadman_url: str = field(default="", repr=False)
 
     def with_(self, **changes: object) -> Settings:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -68,6 +79,14 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         secure_cookies=_bool(e, "DLV_SECURE_COOKIES", False),
         trusted_proxies=_int(e, "DLV_TRUSTED_PROXIES", 0, 0, 10),
         log_level=(e.get("DLV_LOG_LEVEL") or "INFO").upper(),
+        secrets_keys=e.get("DLV_SECRETS_KEYS") or "",
+        allowed_networks=_networks(e, "DLV_ALLOWED_NETWORKS"),
+        private_webhooks=_bool(e, "DLV_PRIVATE_WEBHOOKS", False),
+        public_url=_url(e, "DLV_PUBLIC_URL", ("http", "https")).rstrip("/"),
+        result_days=_int(e, "DLV_RESULT_DAYS", 90, 2, 3650),
+        group_seconds=_int(e, "DLV_GROUP_SECONDS", 60, 0, 3600),
+        reopen_minutes=_int(e, "DLV_REOPEN_MINUTES", 30, 0, 10_080),
+        deadman_url=_url(e, "DLV_DEADMAN_URL", ("http", "https")),
     )
 
 
@@ -95,6 +114,14 @@ def to_env(s: Settings) -> dict[str, str]:
         "DLV_SECURE_COOKIES": "1" if s.secure_cookies else "0",
         "DLV_TRUSTED_PROXIES": str(s.trusted_proxies),
         "DLV_LOG_LEVEL": s.log_level,
+        "DLV_SECRETS_KEYS": s.secrets_keys,
+        "DLV_ALLOWED_NETWORKS": s.allowed_networks,
+        "DLV_PRIVATE_WEBHOOKS": "1" if s.private_webhooks else "0",
+        "DLV_PUBLIC_URL": s.public_url,
+        "DLV_RESULT_DAYS": str(s.result_days),
+        "DLV_GROUP_SECONDS": str(s.group_seconds),
+        "DLV_REOPEN_MINUTES": str(s.reopen_minutes),
+        "DLV_DEADMAN_URL": s.deadman_url,
     }
     return {name: value for name, value in told.items() if value}
 
@@ -136,6 +163,18 @@ def _url(e: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
             field=name,
             hint=f"e.g. {name}={schemes[0]}://host:port",
         )
+    return raw
+
+
+def _networks(e: Mapping[str, str], name: str) -> str:
+    raw = e.get(name) or ""
+    for one in raw.replace(",", " ").split():
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError:
+            raise BadSetting(
+                f"{name}: {one!r} is no network", field=name, hint=f"e.g. {name}=10.0.0.0/8,192.168.1.0/24"
+            ) from None
     return raw
 
 

@@ -37,14 +37,18 @@ class Nav:
 
 
 NAV = [
-    Nav("Overview", "/", "layout-dashboard"),
+    Nav("Health", "/", "layout-dashboard"),
+    Nav("Incidents", "/incidents", "alert-triangle"),
     Nav("Lineage", "/lineage", "sitemap"),
     Nav("Impact", "/impact", "topology-star-3"),
     Nav("Paths", "/paths", "route"),
     Nav("Catalog", "/catalog", "books"),
+    Nav("Checks", "/checks", "heart-rate-monitor"),
     Nav("Nodes", "/admin/nodes", "schema", "Admin", "admin"),
     Nav("Edges", "/admin/edges", "vector", "Admin", "admin"),
     Nav("Teams", "/admin/teams", "users-group", "Admin", "admin"),
+    Nav("Connections", "/admin/connections", "plug-connected", "Admin", "admin"),
+    Nav("Alerts", "/admin/alerts", "bell", "Admin", "admin"),
     Nav("Assign by file", "/admin/import", "file-type-csv", "Admin", "admin"),
     Nav("Users", "/admin/users", "users", "Admin", "admin"),
     Nav("API keys", "/admin/keys", "key", "Admin", "admin"),

@@ -122,11 +122,15 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
             (Jsonb(changes),),
         )
     if transitions:
+        # whoever decides about incidents finds a transition by its own row: an id cursor would skip late commits
         conn.execute(
             """
-            insert into transition (node_id, at, was, now, reason, run_key)
-            select node_id, coalesce(at, now()), was, x.now, reason, run_key
-            from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text, run_key uuid)
+            with noted as (
+                insert into transition (node_id, at, was, now, reason, run_key)
+                select node_id, coalesce(at, now()), was, x.now, reason, run_key
+                from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text, run_key uuid)
+                returning id)
+            insert into transition_pending (transition_id) select id from noted
             """,
             (Jsonb(transitions),),
         )

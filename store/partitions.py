@@ -12,7 +12,7 @@ from store.record import LOCK_PARTITIONS, Conn, Record
 
 #: how many days ahead of today partitions exist
 AHEAD = 3
-PARENTS = ("event", "run")
+PARENTS = ("event", "run", "check_result")
 #: rows of the key tables deleted in one transaction
 KEYS_AT_ONCE = 20_000
 

@@ -68,6 +68,35 @@ def project() -> None:
         record.close()
 
 
+def check() -> None:
+    """Look at what the schedule says is due."""
+    from workers.checking import run_due
+
+    settings = settings_module.load()
+    record = Record(settings.database_url, max_size=8)
+    try:
+        if drain(lambda: run_due(record, settings)):
+            _wake_next(settings.redis_url, wake.CHECK)
+    finally:
+        record.close()
+
+
+def alert() -> None:
+    """Decide about incidents and tell people."""
+    from graph.driver import connect
+    from workers.alerting import step
+
+    settings = settings_module.load()
+    record = Record(settings.database_url, max_size=4)
+    graph = connect(settings.graph_url, settings.graph_user, settings.graph_password, settings.graph_database)
+    try:
+        if drain(lambda: step(record, graph, settings)):
+            _wake_next(settings.redis_url, wake.ALERT)
+    finally:
+        graph.close()
+        record.close()
+
+
 def drain(step: Callable[[], int]) -> bool:
     """Call ``step`` until it found nothing for :data:`LINGER_SECONDS`; returns whether work may be left.
 

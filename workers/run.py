@@ -23,7 +23,12 @@ log = logging.getLogger("dlv.worker")
 
 WORKER_TTL = 30
 MAINTENANCE_INTERVAL = 15
-PRELOADED = {wake.FOLD: ("ingest.fold",), wake.PROJECT: ("graph.driver", "workers.projector")}
+PRELOADED = {
+    wake.FOLD: ("ingest.fold",),
+    wake.PROJECT: ("graph.driver", "workers.projector"),
+    wake.CHECK: ("workers.checking",),
+    wake.ALERT: ("graph.driver", "workers.alerting"),
+}
 
 
 class OneQueueWorker(Worker):

@@ -84,10 +84,14 @@ def tick(record: Record, client: redis.Redis) -> list[str]:
     """Wake the queues that have work; returns their names."""
     row = record.one(
         """select exists (select 1 from event_pending where not set_aside) as fold,
-                  exists (select 1 from graph_dirty) as project"""
+                  exists (select 1 from graph_dirty) as project,
+                  exists (select 1 from check_result where status = 'pending' and due_again <= now()) as "check",
+                  exists (select 1 from transition_pending)
+                    or exists (select 1 from notification where next_try_at <= now())
+                    or exists (select 1 from incident where notify_at <= now()) as alert"""
     )
     assert row is not None
-    waiting = [q for q in (wake.FOLD, wake.PROJECT) if row[q]]
+    waiting = [q for q in wake.JOBS if row[q]]
     return [q for q in waiting if wake.wake(client, q)]
 
 

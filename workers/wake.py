@@ -9,11 +9,16 @@ import redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-FOLD, PROJECT = "fold", "project"
+FOLD, PROJECT, CHECK, ALERT = "fold", "project", "check", "alert"
 #: dotted names live in Redis, so they stay as they are when code moves
-JOBS = {FOLD: "workers.jobs.fold", PROJECT: "workers.jobs.project"}
+JOBS = {
+    FOLD: "workers.jobs.fold",
+    PROJECT: "workers.jobs.project",
+    CHECK: "workers.jobs.check",
+    ALERT: "workers.jobs.alert",
+}
 #: seconds after which RQ kills a job; ours end by themselves long before, but a lost graph is rebuilt in one
-JOB_TIMEOUT = {FOLD: 180, PROJECT: 3600}
+JOB_TIMEOUT = {FOLD: 180, PROJECT: 3600, CHECK: 180, ALERT: 180}
 
 
 def connect(url: str) -> redis.Redis:

@@ -59,10 +59,14 @@ MAY = {
 #: who may speak to a server by itself; `ingest` knows psycopg for its deadlock error, which it answers by doing a batch again
 DRIVERS = {
     "neo4j": {"graph", "embedded"},
-    "psycopg": {"store", "ingest", "embedded", "app", "cli"},
+    "psycopg": {"store", "ingest", "embedded", "connections", "app", "cli"},
     "psycopg_pool": {"store"},
     "redis": {"workers", "embedded", "app", "cli"},
     "rq": {"workers"},
+    "sqlalchemy": {"connections", "checks"},
+    "pymysql": {"connections"},
+    "confluent_kafka": {"connections", "checks"},
+    "requests": {"connections", "checks", "alerts"},
 }
 #: the only files that read the settings for themselves: where a process begins
 ENTRIES = {"app.py", "cli.py", "workers/jobs.py"}

@@ -1,0 +1,1 @@
+"""Incidents (pure decision), routing, channels."""
