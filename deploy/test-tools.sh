@@ -8,6 +8,7 @@
 # What it leaves: chromium, java, mvn, buildah and debootstrap on the path,
 #   .cache/neo4j-5.26.28/lib/*.jar    a real Neo4j Community, only run beside the tests
 #   .cache/neo4j-2026.09.0/lib/*.jar  the same on its 2026 line, where a Java of 21 or newer is found
+#   .cache/kafka-4.3.1/*.jar          a real Kafka broker and Kafka Connect with its file connectors
 #   .cache/openlineage-spark/*.jar    the OpenLineage listener for Spark and the PostgreSQL driver
 #   .cache/base-image/                a stand-in for the Dockerfile's base image
 set -u
@@ -16,6 +17,8 @@ cd "$(dirname "$0")/.." || exit 1
 cache=$PWD/.cache
 neo4j_lts=5.26.28
 neo4j_new=2026.09.0
+kafka=4.3.1   # of 4.4.0 Maven Central has the broker and not all of Connect
+slf4j=1.7.36  # without a binding the broker writes no log, so that nothing says it is ready
 openlineage=1.53.0 # the newest that its own tests pair with Spark 3.5
 scala=2.12
 pgjdbc=42.7.8
@@ -96,6 +99,8 @@ if wants java && has java; then
     if [ "$(java_version)" -ge 21 ] 2>/dev/null || ls /usr/lib/jvm/*-2[1-9]* >/dev/null 2>&1; then
       neo4j $neo4j_new
     fi
+    fetch "$cache/kafka-$kafka" \
+      "$(pom "$(dependency org.apache.kafka kafka_2.13 $kafka '')$(dependency org.apache.kafka connect-runtime $kafka '')$(dependency org.apache.kafka connect-file $kafka '')$(dependency org.slf4j slf4j-simple $slf4j '')")"
     # the listener's jar is shaded and needs nothing else
     alone='<exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>'
     fetch "$cache/openlineage-spark" \

@@ -39,6 +39,7 @@ NOUNS = {
     "ingest.events",
     "ingest.facts",
     "ingest.ids",
+    "ingest.messages",
 }
 #: room → the rooms it may import beside itself, the nouns and the Settings that it is handed
 MAY = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import openlineage, sql
+from ingest import messages, openlineage, sql
 from ingest.redact import redact_event, redact_sql, redact_text
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
@@ -382,3 +382,30 @@ def test_hostile_texts_are_redacted_at_all(unit: str) -> None:
 def test_a_description_that_begins_like_sql_stays_as_it_is(prose: str) -> None:
     event = {"job": {"namespace": "n", "name": "j", "facets": {"documentation": {"description": prose}}}}
     assert redact_event(event)["job"]["facets"]["documentation"]["description"] == prose
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            "\n  org.apache.kafka.connect.errors.ConnectException: Couldn't open /srv/out/x.txt\n\tat a.B.c(B.java:1)",
+            "org.apache.kafka.connect.errors.ConnectException: Couldn't open /srv/out/x.txt",
+        ),
+        (
+            "java.sql.SQLException: refused for jdbc:postgresql://db/shop?user=a&password=hunter2",
+            "java.sql.SQLException: refused for jdbc:postgresql://db/shop?user=a&password=?",
+        ),
+        (
+            "invalid input syntax for type integer: \"ada@private.example\"\nLINE 1: select 'Ada'",
+            'invalid input syntax for type integer: "?"',
+        ),
+        ("", ""),
+    ],
+)
+def test_the_first_line_of_a_message(said: str, line: str) -> None:
+    """What stands beside a failure: one line, by quotes alone, without credentials and row values."""
+    assert messages.first_line(said) == line
+
+
+def test_a_long_first_line_is_cut() -> None:
+    assert len(messages.first_line("word " * 400)) <= 300
