@@ -12,7 +12,8 @@ from itertools import pairwise
 from statistics import median
 from uuid import UUID
 
-#: From best to worst. A dataset takes the worse of what speaks about it; unknown speaks least.
+#: From best to worst. A node takes the worse of what speaks about it. Unknown where nothing is known speaks least;
+#: unknown because DLV could not look (:attr:`Health.blind`) outweighs ok, for then nobody may call it good
 ORDER = ("unknown", "ok", "warn", "late", "failed")
 BAD = ("failed", "late")
 
@@ -44,14 +45,22 @@ class Health:
     run: UUID | None = None
     made_at: datetime | None = None
     running: bool = False
+    #: the check that says so, if one does
+    check: UUID | None = None
+    #: unknown because something that should be seen cannot be: a check that did not reach its source, a quiet producer
+    blind: bool = False
 
 
 UNKNOWN = Health("unknown", "nothing known yet")
 
 
 def worse(a: Health, b: Health) -> Health:
-    """The worse of two; the first where they are equal."""
-    return b if ORDER.index(b.state) > ORDER.index(a.state) else a
+    """The worse of two; the first where they are equal. From best to worst: unknown, ok, blind, warn, late, failed."""
+    return b if _rank(b) > _rank(a) else a
+
+
+def _rank(h: Health) -> float:
+    return 1.5 if h.blind else ORDER.index(h.state)
 
 
 def is_final(run: RunSeen) -> bool:
@@ -185,6 +194,13 @@ def judge_freshness(sla: Mapping[str, object], made_at: datetime | None, now: da
     )
 
 
+def next_sla(node: Mapping[str, object], now: datetime) -> datetime | None:
+    """When a node breaks its SLA next, from its row (``sla_at``, kept by store.health.judge); None where it has none,
+    nothing is known to reckon from, or it is broken already."""
+    at = node.get("sla_at")
+    return at if isinstance(at, datetime) and at > now else None
+
+
 def _human(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -216,3 +232,36 @@ def judge_assertions(assertions: Iterable[AssertionSeen]) -> Health:
             )
         verdict = worse(verdict, one)
     return verdict
+
+
+@dataclass(frozen=True)
+class CheckSeen:
+    """The state of a check that is neither paused nor retired, as its newest result left it (check_state)."""
+
+    id: UUID
+    name: str
+    status: str
+    health: str
+    reason: str
+    since: datetime | None = None
+
+
+def judge_checks(checks: Iterable[CheckSeen]) -> Health:
+    """The worst of a node's checks, with the check that says so.
+
+    One that could not look (``not_checked``, or ``error``: a fault of DLV's own) is blind: it makes unknown of ok and
+    hides nothing that is known to be bad. One that never looked yet, or is muted, says nothing.
+    """
+    verdict = UNKNOWN
+    for c in sorted(checks, key=lambda c: (c.name, c.id)):
+        verdict = worse(verdict, _of_check(c))
+    return verdict
+
+
+def _of_check(c: CheckSeen) -> Health:
+    if c.health != "unknown":
+        return Health(c.health, f"{c.name}: {c.reason}", c.since, check=c.id)
+    if c.status in ("not_checked", "error") and c.since is not None:
+        why = "could not look" if c.status == "not_checked" else "could not be judged"
+        return Health("unknown", f"{c.name} {why}: {c.reason}", c.since, check=c.id, blind=True)
+    return UNKNOWN

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +15,11 @@ from checks.health import (
     BAD,
     UNKNOWN,
     AssertionSeen,
+    CheckSeen,
     Health,
     RunSeen,
     judge_assertions,
+    judge_checks,
     judge_freshness,
     judge_runs,
     worse,
@@ -27,6 +30,9 @@ from store.record import Conn
 RUNS = 24
 #: partitions looked at; a job that ran before that is judged again when it next runs
 DAYS = 60
+
+#: between failed and ok these are no recovery
+HIDES = ("unknown", "warn")
 
 _RUN = "r.key, r.state, r.due_at, r.started_at, r.ended_at, r.trigger, r.try_number, r.max_tries, r.streaming, r.error"
 
@@ -48,12 +54,13 @@ def affected(conn: Conn, nodes: set[UUID], runs: set[UUID]) -> set[UUID]:
     return nodes | {r["node_id"] for r in rows}
 
 
-def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None) -> list[dict[str, Any]]:
-    """Judge these nodes and write what changed; returns the transitions written.
+def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> list[dict[str, Any]]:
+    """Judge these nodes by what speaks of them (runs, assertions, checks, limits) and write what changed; returns the
+    transitions written. ``now`` is the clock's time where it is not given.
 
-    With ``now`` lateness is judged too. The node rows are locked first, so that two workers who fold different runs
-    of one job both see each other's.
+    The node rows are locked first, so that two workers who fold different runs of one job both see each other's.
     """
+    now = now or datetime.now(UTC)
     wanted = sorted(set(node_ids))
     nodes = {
         r["id"]: r
@@ -68,21 +75,29 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None) -> list[di
     }
     jobs = [n for n, r in nodes.items() if r["type"] == "job"]
     datasets = [n for n, r in nodes.items() if r["type"] == "dataset"]
-    since = (now or datetime.now().astimezone()).date() - timedelta(days=DAYS)
+    since = now.date() - timedelta(days=DAYS)
     runs = _runs_of_jobs(conn, jobs, since) | _runs_of_writers(conn, datasets, since)
     assertions = _assertions(conn, datasets)
-    changes: list[dict[str, Any]] = []
-    transitions: list[dict[str, Any]] = []
+    checks = _checks(conn, wanted)
+    verdicts: dict[UUID, Health] = {}
     for n, row in nodes.items():
         if row["kind"] == "rdd":
             # Spark's schema reading sends a START and never ends: it says nothing of health
             continue
         verdict = judge_runs(runs.get(n, []), now)
+        made, running = verdict.made_at, verdict.running and row["type"] == "job"
         if row["type"] == "dataset":
-            made = verdict.made_at
             verdict = worse(worse(verdict, assertions.get(n, UNKNOWN)), judge_freshness(row, made, now))
-            verdict = Health(verdict.state, verdict.reason, verdict.since, verdict.run, made, False)
-        change = _change(row, verdict)
+        verdict = replace(worse(verdict, checks.get(n, UNKNOWN)), made_at=made, running=running)
+        verdicts[n] = verdict
+    changes: list[dict[str, Any]] = []
+    transitions: list[dict[str, Any]] = []
+    was_bad = _was_bad(
+        conn, [n for n, v in verdicts.items() if v.state == "ok" and nodes[n]["health"] in HIDES]
+    )
+    for n, verdict in verdicts.items():
+        row = nodes[n]
+        change = _change(row, verdict, row["health"] in BAD or n in was_bad)
         if change:
             changes.append(change)
         if row["health"] != verdict.state:
@@ -94,14 +109,30 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None) -> list[di
                     "now": verdict.state,
                     "reason": verdict.reason,
                     "run_key": verdict.run,
+                    "check_id": verdict.check,
                 }
             )
     _write(conn, changes, transitions)
     return transitions
 
 
-def _change(row: dict[str, Any], v: Health) -> dict[str, Any] | None:
-    recovered = v.since if row["health"] in BAD and v.state == "ok" else row["recovered_at"]
+def _was_bad(conn: Conn, node_ids: list[UUID]) -> set[UUID]:
+    """Those that were failed or late since they were last ok: unknown and warn in between are no recovery."""
+    if not node_ids:
+        return set()
+    rows = conn.execute(
+        """
+        select n.id from unnest(%s::uuid[]) n(id)
+        join lateral (select t.now from transition t where t.node_id = n.id and t.now in ('ok', 'failed', 'late')
+                      order by t.id desc limit 1) t on t.now <> 'ok'
+        """,
+        (node_ids,),
+    )
+    return {r["id"] for r in rows}
+
+
+def _change(row: dict[str, Any], v: Health, was_bad: bool) -> dict[str, Any] | None:
+    recovered = v.since if was_bad and v.state == "ok" else row["recovered_at"]
     new = {
         "health": v.state, "health_reason": v.reason[:500], "health_since": v.since, "health_run": v.run,
         "made_at": v.made_at, "running": v.running, "recovered_at": recovered,
@@ -126,9 +157,10 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
         conn.execute(
             """
             with noted as (
-                insert into transition (node_id, at, was, now, reason, run_key)
-                select node_id, coalesce(at, now()), was, x.now, reason, run_key
-                from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text, run_key uuid)
+                insert into transition (node_id, at, was, now, reason, run_key, check_id)
+                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id
+                from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text,
+                                                 run_key uuid, check_id uuid)
                 returning id)
             insert into transition_pending (transition_id) select id from noted
             """,
@@ -198,3 +230,19 @@ def _assertions(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:
                 )
             )
     return {n: judge_assertions(a) for n, a in seen.items()}
+
+
+def _checks(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:
+    seen: dict[UUID, list[CheckSeen]] = defaultdict(list)
+    for r in conn.execute(
+        """
+        select a.node_id, c.id, c.name, s.status, s.health, s.reason, s.since
+        from health_check c join alias a on a.id = c.node_id join check_state s on s.check_id = c.id
+        where a.node_id = any(%s) and c.retired_at is null and c.paused_at is null
+        """,
+        (nodes,),
+    ):
+        seen[r["node_id"]].append(
+            CheckSeen(r["id"], r["name"], r["status"], r["health"], r["reason"], r["since"])
+        )
+    return {n: judge_checks(c) for n, c in seen.items()}

@@ -107,6 +107,11 @@ create table transition_pending (
 alter table transition add column check_id uuid;       -- the check that caused it, if one did
 create index transition_at on transition (at);
 
+alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
+alter table node add column judge_at timestamptz default now(); -- when time alone may change its health next; null: only news can
+
+create index node_judge_at on node (judge_at) where judge_at is not null;
+
 -- ---------------------------------------------------------------- producers and the parts of DLV itself
 
 alter table producer add column quiet_since timestamptz; -- since when nothing comes that should; null: sending, or not watched
