@@ -207,6 +207,7 @@ create table channel (
     secrets    jsonb not null default '{}',            -- sealed like a connection's
     last_test  jsonb,                                  -- the newest test message: {"at", "ok", "message", "hint"}
     retired_at timestamptz,                            -- removed by people; the log of what it delivered stays
+    created_at timestamptz not null default now(),     -- when it was made
     version    integer not null default 1              -- counts human edits, for optimistic locking
 );
 create unique index channel_name on channel (lower(name)) where retired_at is null;
@@ -248,18 +249,28 @@ create index on silence (ends_at) where ended_at is null;
 
 create table notification (
     id           uuid primary key,                     -- one message of one incident to one channel; also the receiver's idempotency key
-    incident_id  uuid not null references incident on delete cascade, -- about what
+    seq          bigint generated always as identity,  -- order in which they were decided: a channel hears of an incident in this order
+    incident_id  uuid references incident on delete cascade, -- about what; null: a test
     channel_id   uuid not null references channel,     -- to whom
     rule_id      uuid,                                 -- by which rule; null: a test
-    event        text not null check (event in ('trigger', 'update', 'acknowledge', 'resolve', 'test')), -- what it says
+    event        text not null check (event in ('trigger', 'update', 'acknowledge', 'remind', 'resolve', 'test')), -- what it says
+    loud         boolean not null default true,        -- people are to notice; else it only edits what was said before
+    content      jsonb not null default '{}',          -- what it says, as it was decided: alerts.message reads it
     status       text not null default 'pending' check (status in ('pending', 'delivered', 'failed', 'silenced', 'superseded')), -- failed: given up after the last try
+    silence_id   uuid,                                 -- the silence that kept it back; looked at again when that ends
     created_at   timestamptz not null default now(),   -- when it was decided
     next_try_at  timestamptz,                          -- when it is sent (again); null: ended
-    attempts     smallint not null default 0,          -- how often it was tried
-    error        text not null default '',             -- what the last try was told, redacted
-    delivered_at timestamptz,                          -- when the receiver took it
+    held_until   timestamptz,                          -- somebody is sending it; after this whoever did is taken for dead
+    attempts     smallint not null default 0,          -- how often it was tried; with held_until the token of an attempt
+    error        text not null default '',             -- what the last try was told and what to do, redacted
+    answer       text not null default '',             -- what the receiver said when it took it
+    ended_at     timestamptz,                          -- when it was delivered, given up or superseded
+    remind_at    timestamptz,                          -- when it is told again, unless somebody acknowledges before; null: not
     reference    jsonb                                 -- what the receiver gave back, to edit the message later (Slack: channel and ts)
 );
 create index on notification (next_try_at) where next_try_at is not null;
-create index on notification (incident_id, created_at);
-create index on notification (channel_id, created_at desc);
+create index on notification (remind_at) where remind_at is not null;
+create index on notification (incident_id, channel_id, seq);
+create index on notification (channel_id, seq desc);
+create index on notification (created_at desc);
+create index on notification (silence_id) where status = 'silenced';

@@ -36,6 +36,8 @@ NOUNS = {
     "checks.health",
     "checks.result",
     "alerts.incident",
+    "alerts.message",
+    "alerts.routing",
     "ingest.events",
     "ingest.facts",
     "ingest.ids",
