@@ -105,6 +105,7 @@ create table transition_pending (
 );
 
 alter table transition add column check_id uuid;       -- the check that caused it, if one did
+alter table transition add column made_at timestamptz; -- when the node was last made or ended well, as known when it changed
 create index transition_at on transition (at);
 
 alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
@@ -157,11 +158,15 @@ create table incident (
     acknowledged_by text,                              -- who
     opened_at       timestamptz not null,              -- event time of the first transition
     noted_at        timestamptz not null default now(), -- when DLV noticed
+    episode_at      timestamptz not null default now(), -- when DLV noticed that it opened or came back: how long it was broken this time
     changed_at      timestamptz not null default now(), -- newest line of the timeline
     resolved_at     timestamptz,                       -- when all members had recovered
     reopened        smallint not null default 0,       -- how often it came back within the window
-    notify_at       timestamptz,                       -- when the group time is over; null: nothing to tell
+    notify_at       timestamptz,                       -- when people are told what they do not know yet; null: nothing to tell
+    told_at         timestamptz,                       -- when people were first told; null: not told yet
     told_severity   smallint,                          -- severity people were last told; null: not told yet
+    told_status     text,                              -- its status as they were last told
+    looked_at       timestamptz not null default now(), -- when blast radius and severity were last computed
     merged_into     uuid references incident,          -- the incident that took it over
     possibly_caused_by uuid references incident,       -- a doubtful cause, linked and not joined
     graph_away      boolean not null default false,    -- decided without the graph; looked at again when it is back
@@ -177,9 +182,12 @@ create table incident_member (
     node_id      uuid not null,                        -- an alias of the node
     role         text not null check (role in ('root', 'symptom')), -- what it is in this incident
     health       text not null,                        -- failed or late as it joined; ok once it recovered
-    joined_at    timestamptz not null,                 -- event time of the transition by which it joined
-    recovered_at timestamptz,                          -- set: good again
-    hop          smallint,                             -- distance from the root when it joined; null: not known
+    joined_at    timestamptz not null,                 -- when it went bad: event time of the transition by which it joined
+    last_good    timestamptz,                          -- its last success before that; null: none is known
+    recovered_at timestamptz,                          -- event time by which it was good again; null: it is not
+    run_key      uuid,                                 -- the run that turned it bad, if one did
+    cause        uuid,                                 -- the member that it follows from; null: the root
+    hop          smallint,                             -- distance from that member; null: not known
     reason       text not null default '',             -- why it joined, in words
     primary key (incident_id, node_id)
 );
