@@ -28,12 +28,13 @@ create table health_check (
     severity      text not null default 'error' check (severity in ('error', 'warn')), -- warn: a failure only warns
     every_seconds integer not null check (every_seconds >= 10), -- distance between two slots
     offset_seconds integer not null default 0,         -- slots lie at offset + k * every since the epoch, so that checks spread
-    grace_seconds integer not null default 0,          -- heartbeat: how long after the slot silence is a failure
     paused_at     timestamptz,                         -- set by people: no slot is made while it is paused
     muted_until   timestamptz,                         -- slots before this end as muted
     next_slot_at  timestamptz,                         -- the next slot to be made; null: paused or retired
     token_hash    bytea,                               -- heartbeat: SHA-256 of the token in its URL, shown once
     retired_at    timestamptz,                         -- removed by people; its results stay until they expire
+    accepted      jsonb,                               -- what people last declared the new normal: {"at", "memory"}; null: what the first look saw
+    begun_at      timestamptz not null default now(),  -- since when it looks: made, or last resumed; silence before that is nobody's
     created_at    timestamptz not null default now(),  -- when it was made
     version       integer not null default 1           -- counts human edits, for optimistic locking
 );
