@@ -46,8 +46,8 @@ OPEN_BY_TOKEN = (
     "/api/v1/heartbeats/<token>/start",
     "/api/v1/heartbeats/<token>/fail",
 )
-TOKEN = "[A-Za-z0-9_-]{43}"
-_BY_TOKEN = re.compile("|".join(re.escape(p).replace("<token>", TOKEN) for p in OPEN_BY_TOKEN))
+SEGMENT = "[A-Za-z0-9_-]{43}"
+_BY_TOKEN = re.compile("|".join(re.escape(p).replace("<token>", SEGMENT) for p in OPEN_BY_TOKEN))
 #: wrong tokens that one address may try a minute
 WRONG_A_MINUTE = 30
 _wrong = FixedWindowRateLimiter(MemoryStorage())

@@ -14,14 +14,25 @@ from errors import Invalid
 #: "15 min"; choice: one of ``choices``; switch: true or false
 FIELD_KINDS = ("text", "area", "sql", "number", "whole", "duration", "choice", "switch")
 
-_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "day": 86400, "days": 86400, "w": 604800}
+_UNITS = {
+    "s": 1,
+    "sec": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+    "day": 86400,
+    "days": 86400,
+    "w": 604800,
+}
 _LONGEST = {"text": 500, "area": 2000, "sql": 10_000}
 
 
 @dataclass(frozen=True)
 class Field:
     """One field. ``low`` and ``high`` bound numbers and durations (in seconds); ``only`` is (field, values): it counts,
-    and is shown, only where that choice or switch has one of these values."""
+    and is shown, only where that choice or switch has one of these values. ``limit``: it only says what is still good,
+    so that changing it forgets nothing of what the check learnt."""
 
     name: str
     label: str
@@ -34,6 +45,7 @@ class Field:
     high: float | None = None
     only: tuple[str, tuple[Any, ...]] | None = None
     example: str = ""
+    limit: bool = False
 
     def counts(self, config: Mapping[str, Any]) -> bool:
         """Whether the field has a say beside what the others hold."""

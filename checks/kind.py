@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from checks.fields import Field
 from checks.result import Observation, Past, Spec, Verdict
@@ -24,6 +25,7 @@ class Kind:
     ``systems``: nodes of these systems are offered the kind first. ``types``: the types of node it can speak of.
     ``learns``: how many past numbers judging wants; above 0 it is also handed ``Past.weekly``.
     ``says``: one sentence, what a failure of it means. ``unit`` is what its number counts, for people ("rows", "s").
+    ``agree`` looks at a whole config and raises :class:`errors.Invalid` where its fields contradict each other.
     ``accepts``: people can declare what was seen to be the new normal (:attr:`checks.result.Spec.accepted`).
     """
 
@@ -40,6 +42,7 @@ class Kind:
     learns: int = 0
     unit: str = ""
     accepts: bool = False
+    agree: Callable[[Mapping[str, Any]], None] | None = None
 
     def takes(self, connection_kind: str) -> bool:
         """Whether it looks through connections of this kind."""

@@ -40,7 +40,9 @@ def look(spec: Spec, link: Link | None, past: Past, now: datetime) -> Verdict:
     """
     kind = KINDS.get(spec.kind)
     if kind is None:
-        return _not_checked(spec, link, CannotLook(f"this DLV knows no kind of check called {spec.kind[:60]!r}"))
+        return _not_checked(
+            spec, link, CannotLook(f"this DLV knows no kind of check called {spec.kind[:60]!r}")
+        )
     if kind.connections and link is None:
         gone = CannotLook(
             "its connection was removed or never chosen", hint="choose a connection in the check's form"

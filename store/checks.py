@@ -148,22 +148,27 @@ def spec(conn: Conn, id_: UUID) -> Spec | None:
 def past(conn: Conn, id_: UUID, n: int, now: datetime | None = None, zone: str = "UTC") -> Past:
     """State, memory and the newest ``n`` numbers of a check. With ``n`` above 0 also the mean of the same hour of the
     same weekday in each of the :data:`WEEKS` weeks before ``now``, hours as the clock of ``zone`` counts them."""
-    state = conn.execute("select status, memory from check_state where check_id = %s", (id_,)).fetchone()
+    state = conn.execute(
+        """select s.status, s.memory, c.learnt_from from check_state s join health_check c on c.id = s.check_id
+            where s.check_id = %s""",
+        (id_,),
+    ).fetchone()
     if state is None:
         return Past()
     if not n:
         return Past(state["status"], state["memory"])
     values = conn.execute(
         """select slot_at, value from check_result
-            where check_id = %s and value is not null and status in ('ok', 'warn', 'fail')
+            where check_id = %s and slot_at >= %s and value is not null and status in ('ok', 'warn', 'fail')
             order by slot_at desc limit %s""",
-        (id_, n),
+        (id_, state["learnt_from"], n),
     ).fetchall()
     weekly = conn.execute(
         """select h.at, avg(r.value) as value from unnest(%s::timestamptz[]) as h(at)
              join check_result r on r.check_id = %s and r.slot_at >= h.at and r.slot_at < h.at + interval '1 hour'
-            where r.value is not null and r.status in ('ok', 'warn', 'fail') group by h.at order by h.at""",
-        (_same_hours(now or datetime.now(UTC), zone), id_),
+              and r.slot_at >= %s and r.value is not null and r.status in ('ok', 'warn', 'fail')
+            group by h.at order by h.at""",
+        (_same_hours(now or datetime.now(UTC), zone), id_, state["learnt_from"]),
     ).fetchall()
     return Past(
         state["status"],
@@ -207,9 +212,15 @@ def create(conn: Conn, actor: Actor, kind: str, said: Mapping[str, Any]) -> dict
 
 
 def edit(
-    conn: Conn, actor: Actor, id_: UUID, changes: Mapping[str, Any], version: int | None
+    conn: Conn,
+    actor: Actor,
+    id_: UUID,
+    changes: Mapping[str, Any],
+    version: int | None,
+    *,
+    anew: bool = False,
 ) -> dict[str, Any]:
-    """Change fields of :data:`FIELDS`. A config that looks at something else forgets what was learnt and seen."""
+    """Change fields of :data:`FIELDS`. ``anew``: it looks at something else now and forgets what it learnt and saw."""
     said = checked(changes)
     was = _locked(conn, id_)
     now = {k: was[k] for k in FIELDS}
@@ -235,6 +246,12 @@ def edit(
             new["every_seconds"], offset, _next(conn, offset, new["every_seconds"]), id_,
         ),
     )  # fmt: skip
+    if anew:
+        conn.execute(
+            "update health_check set accepted = null, learnt_from = now(), begun_at = now() where id = %s",
+            (id_,),
+        )
+        _forget(conn, id_, memory=True)
     _judge(conn, was["on_node"], new["node_id"])
     audit.write(conn, actor, "check.edit", "check", id_, _told({k: now[k] for k in said}), _told(said))
     return get(conn, id_)
@@ -242,17 +259,23 @@ def edit(
 
 def retire(conn: Conn, actor: Actor, id_: UUID, version: int | None = None) -> dict[str, Any]:
     """Remove it: no slot is made any more, it says nothing of its node, its results stay until they expire."""
-    return _life(conn, actor, id_, "retire", version, "retired_at = coalesce(retired_at, now()), next_slot_at = null")
+    return _life(
+        conn, actor, id_, "retire", version, "retired_at = coalesce(retired_at, now()), next_slot_at = null"
+    )
 
 
 def unretire(conn: Conn, actor: Actor, id_: UUID, version: int | None = None) -> dict[str, Any]:
     """Bring it back. It begins anew: what it said before is long past."""
-    return _life(conn, actor, id_, "unretire", version, "retired_at = null, begun_at = now(), next_slot_at = %(next)s")
+    return _life(
+        conn, actor, id_, "unretire", version, "retired_at = null, begun_at = now(), next_slot_at = %(next)s"
+    )
 
 
 def pause(conn: Conn, actor: Actor, id_: UUID, version: int | None = None) -> dict[str, Any]:
     """No slot is made until it is resumed, and it says nothing of its node meanwhile."""
-    return _life(conn, actor, id_, "pause", version, "paused_at = coalesce(paused_at, now()), next_slot_at = null")
+    return _life(
+        conn, actor, id_, "pause", version, "paused_at = coalesce(paused_at, now()), next_slot_at = null"
+    )
 
 
 def resume(conn: Conn, actor: Actor, id_: UUID, version: int | None = None) -> dict[str, Any]:
@@ -279,11 +302,7 @@ def _life(
         {"id": id_, "next": _next(conn, was["offset_seconds"], was["every_seconds"])},
     )
     if action in ("resume", "unretire"):
-        conn.execute(
-            """update check_state set status = 'not_checked', health = 'unknown', reason = 'not checked yet',
-                      since = null, value = null where check_id = %s""",
-            (id_,),
-        )
+        _forget(conn, id_)
     _judge(conn, was["on_node"])
     now = get(conn, id_)
     keys = ("paused_at", "retired_at")
@@ -293,13 +312,24 @@ def _life(
     return now
 
 
+def _forget(conn: Conn, id_: UUID, *, memory: bool = False) -> None:
+    """What it last said is of another time or thing."""
+    conn.execute(
+        """update check_state set status = 'not_checked', health = 'unknown', reason = 'not checked yet', since = null,
+                  value = null, memory = case when %s then '{}' else memory end where check_id = %s""",
+        (memory, id_),
+    )
+
+
 def mute(conn: Conn, actor: Actor, id_: UUID, until: datetime | None) -> dict[str, Any]:
     """Slots before ``until`` end as muted, and nobody is told; None ends it. It counts as no edit: responders do it."""
     was = _locked(conn, id_)
     now = _now(conn)
     if until is not None and not now < until <= now + LONGEST_MUTE:
         raise Invalid(
-            "a check is muted until a time in the coming 90 days", field="until", hint="pause or remove it instead"
+            "a check is muted until a time in the coming 90 days",
+            field="until",
+            hint="pause or remove it instead",
         )
     conn.execute("update health_check set muted_until = %s where id = %s", (until, id_))
     _judge(conn, was["on_node"])
@@ -346,9 +376,7 @@ def by_token(conn: Conn, hash_: bytes) -> dict[str, Any] | None:
 
 def beat(conn: Conn, id_: UUID, kind: str, note: str = "") -> None:
     """Note a call of a heartbeat's URL, and let go of those that judging no longer looks at."""
-    conn.execute(
-        "insert into heartbeat (check_id, kind, note) values (%s, %s, %s)", (id_, kind, note[:500])
-    )
+    conn.execute("insert into heartbeat (check_id, kind, note) values (%s, %s, %s)", (id_, kind, note[:500]))
 
 
 def expire_beats(conn: Conn, keep: int = 500) -> int:
@@ -418,13 +446,19 @@ _CHECK = {
 
 def _known(conn: Conn, said: Mapping[str, Any]) -> None:
     """The node and the connection that it names exist."""
-    if "node_id" in said and not conn.execute(
-        "select 1 from alias a join node n on n.id = a.node_id where a.id = %s", (said["node_id"],)
-    ).fetchone():
+    if (
+        "node_id" in said
+        and not conn.execute(
+            "select 1 from alias a join node n on n.id = a.node_id where a.id = %s", (said["node_id"],)
+        ).fetchone()
+    ):
         raise Invalid(f"no node has the id {said['node_id']}", field="node_id")
-    if said.get("connection_id") and not conn.execute(
-        "select 1 from connection where id = %s and retired_at is null", (said["connection_id"],)
-    ).fetchone():
+    if (
+        said.get("connection_id")
+        and not conn.execute(
+            "select 1 from connection where id = %s and retired_at is null", (said["connection_id"],)
+        ).fetchone()
+    ):
         raise Invalid(f"no connection has the id {said['connection_id']}", field="connection_id")
 
 
@@ -447,7 +481,8 @@ def _locked(conn: Conn, id_: UUID) -> dict[str, Any]:
 def _judge(conn: Conn, *nodes_: UUID) -> None:
     """What a check says of its node changed: its node is judged again."""
     found: Sequence[dict[str, Any]] = conn.execute(
-        "select distinct node_id from alias where id = any(%s) or node_id = any(%s)", (list(nodes_), list(nodes_))
+        "select distinct node_id from alias where id = any(%s) or node_id = any(%s)",
+        (list(nodes_), list(nodes_)),
     ).fetchall()
     health.judge(conn, [r["node_id"] for r in found], _now(conn))
 
@@ -475,5 +510,3 @@ def next_slot(after: datetime, offset: int, every: int) -> datetime:
 
 def _next(conn: Conn, offset: int, every: int) -> datetime:
     return next_slot(_now(conn), offset, every)
-
-

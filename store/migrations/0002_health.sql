@@ -34,6 +34,7 @@ create table health_check (
     token_hash    bytea,                               -- heartbeat: SHA-256 of the token in its URL, shown once
     retired_at    timestamptz,                         -- removed by people; its results stay until they expire
     accepted      jsonb,                               -- what people last declared the new normal: {"at", "memory"}; null: what the first look saw
+    learnt_from   timestamptz not null default now(),  -- results before it are of something else: no baseline is made of them
     begun_at      timestamptz not null default now(),  -- since when it looks: made, or last resumed; silence before that is nobody's
     created_at    timestamptz not null default now(),  -- when it was made
     version       integer not null default 1           -- counts human edits, for optimistic locking

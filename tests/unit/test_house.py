@@ -34,6 +34,7 @@ NOUNS = {
     "errors",
     "graph.model",
     "checks.health",
+    "checks.fields",
     "checks.result",
     "alerts.incident",
     "alerts.message",
