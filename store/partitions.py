@@ -1,9 +1,10 @@
-"""Events and runs lie in one partition a day: made ahead of time, dropped whole when they expire."""
+"""Events, runs and results of checks lie in one partition a day: made ahead of time, dropped whole when they expire."""
 
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 
 from psycopg import errors as pg
 from psycopg import sql
@@ -22,8 +23,16 @@ def ensure(conn: Conn, day: date, days: int = 1) -> list[str]:
 
     Attached rather than created in place: that blocks nobody who reads or writes the other days.
     """
+    return _make(conn, [(p, day + timedelta(days=n)) for n in range(days) for p in PARENTS])
+
+
+def ensure_days(conn: Conn, parent: str, at: Iterable[datetime]) -> list[str]:
+    """Make the partitions of one table that hold these moments, where they do not exist yet."""
+    return _make(conn, [(parent, day) for day in sorted({a.astimezone(UTC).date() for a in at})])
+
+
+def _make(conn: Conn, wanted: list[tuple[str, date]]) -> list[str]:
     made: list[str] = []
-    wanted = [(p, day + timedelta(days=n)) for n in range(days) for p in PARENTS]
     if not _missing(conn, wanted):
         return made
     conn.execute("select pg_advisory_xact_lock(%s)", (LOCK_PARTITIONS,))
@@ -55,7 +64,7 @@ def ensure_ahead(record: Record) -> list[str]:
         return ensure(conn, row["today"] - timedelta(days=1), AHEAD + 2)
 
 
-def expire(record: Record, event_days: int, run_days: int) -> list[str]:
+def expire(record: Record, event_days: int, run_days: int, result_days: int = 90) -> list[str]:
     """Drop the partitions that are older than so many days, and the keys that point into them.
 
     A day that still holds events waiting to be folded is kept until they are. Where a long read holds a
@@ -65,7 +74,7 @@ def expire(record: Record, event_days: int, run_days: int) -> list[str]:
     today_row = record.one("select (now() at time zone 'UTC')::date as today")
     assert today_row is not None
     today: date = today_row["today"]
-    for parent, keep in (("event", event_days), ("run", run_days)):
+    for parent, keep in (("event", event_days), ("run", run_days), ("check_result", result_days)):
         before = today - timedelta(days=keep)
         for name, day in _existing(record, parent):
             if day >= before:

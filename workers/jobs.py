@@ -20,14 +20,12 @@ log = logging.getLogger("dlv.jobs")
 
 #: seconds a job runs at most before it makes place for the next (which it wakes itself)
 RUN_SECONDS = 60.0
+#: the same for checks: ending breaks off the looks that are under way
+CHECK_SECONDS = 600.0
 #: seconds a job goes on looking after it found nothing
 LINGER_SECONDS = 5.0
 #: seconds between two looks that found nothing
 LOOK_EVERY = 0.1
-#: seconds from one look to the next where the last found little: several small batches cost far more than one
-GATHER_SECONDS = 0.4
-#: events that are much: the next look comes at once
-MUCH = 200
 #: seconds a job keeps trying while a store is away, before it leaves the waking to the scheduler
 AWAY_SECONDS = 15.0
 
@@ -74,12 +72,14 @@ def project() -> None:
 
 def check() -> None:
     """Look at what the schedule says is due."""
-    from workers.checking import run_due
+    from workers.checking import Looking
 
     settings = settings_module.load()
     record = Record(settings.database_url, max_size=8)
     try:
-        if drain(lambda: run_due(record, settings)):
+        with Looking(record, settings) as looking:
+            left = drain(looking.step, seconds=CHECK_SECONDS, enough=looking.full)
+        if left:
             _wake_next(settings.redis_url, wake.CHECK)
     finally:
         record.close()
@@ -101,17 +101,19 @@ def alert() -> None:
         record.close()
 
 
-def drain(step: Callable[[], int]) -> bool:
-    """Call ``step`` until it found nothing for :data:`LINGER_SECONDS`; returns whether work may be left.
+def drain(
+    step: Callable[[], int], seconds: float | None = None, enough: Callable[[], bool] = lambda: False
+) -> bool:
+    """Call ``step`` until it found nothing for :data:`LINGER_SECONDS`, ``seconds`` (:data:`RUN_SECONDS`) have passed or
+    it is ``enough``; returns whether work may be left.
 
     A store that is away is waited for a while, then left to the scheduler, which wakes us again.
     """
-    end = time.monotonic() + RUN_SECONDS
+    end = time.monotonic() + (RUN_SECONDS if seconds is None else seconds)
     found_at = time.monotonic()
     away_since: float | None = None
     done = 0
-    while not stopping.is_set() and time.monotonic() < end:
-        looked_at = time.monotonic()
+    while not stopping.is_set() and not enough() and time.monotonic() < end:
         try:
             done = step()
         except Unavailable as e:
@@ -128,8 +130,6 @@ def drain(step: Callable[[], int]) -> bool:
             away_since = None
         if done:
             found_at = time.monotonic()
-            if done < MUCH:
-                stopping.wait(max(0.0, GATHER_SECONDS - (found_at - looked_at)))
         elif time.monotonic() - found_at > LINGER_SECONDS:
             return False
         else:

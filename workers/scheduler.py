@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,13 +15,17 @@ import redis
 from errors import Unavailable
 from ingest.fold import rejudge
 from settings import Settings
-from store import partitions
+from store import beats, gaps, partitions, results, slots
 from store.record import Record
 from workers import wake
 
 log = logging.getLogger("dlv.scheduler")
 
 TICK_SECONDS = 1.0
+#: checks whose slots are made in one transaction
+AT_ONCE = 500
+#: seconds of a tick that go into writing down what was missed
+FILL_SECONDS = 0.5
 
 
 @dataclass
@@ -47,7 +53,12 @@ class Periodic:
 def periodics(settings: Settings, record: Record) -> list[Periodic]:
     return [
         Periodic("partitions", 600, lambda: partitions.ensure_ahead(record)),
-        Periodic("expiry", 3600, lambda: partitions.expire(record, settings.event_days, settings.run_days)),
+        Periodic(
+            "expiry",
+            3600,
+            lambda: partitions.expire(record, settings.event_days, settings.run_days, settings.result_days),
+        ),
+        Periodic("old counts", 3600, lambda: expire_counts(record)),
         Periodic("judging by time", 60, lambda: rejudge(record)),
         Periodic("sign-in leftovers", 3600, lambda: expire_sign_ins(record)),
     ]
@@ -58,10 +69,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     record = Record(settings.database_url, max_size=2)
     client = wake.connect(settings.redis_url)
     todo = periodics(settings, record)
+    alive = Alive(record)
     away = ""
     while not stop.is_set():
         said = ""
         try:
+            alive.beat()
+            plan(record, settings.result_days)
             tick(record, client)
             for p in todo:
                 p.run_if_due(time.monotonic())
@@ -80,12 +94,55 @@ def run(settings: Settings, stop: threading.Event) -> None:
     record.close()
 
 
+class Alive:
+    """This scheduler's signs of life, and what it notices by them: see store.gaps."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._instance = f"{socket.gethostname()}:{os.getpid()}"
+        self._last: float | None = None
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if self._last is not None and now - self._last < beats.EVERY:
+            return
+        with self._record.tx() as conn:
+            said = gaps.scheduler_beat(
+                conn, self._instance, {}, None if self._last is None else now - self._last
+            )
+        self._last = now
+        for what in said:
+            log.warning("%s", what)
+
+
+def plan(record: Record, keep_days: int) -> None:
+    """Make what is due, end what nobody holds, and write down what was missed, for a while."""
+    while True:
+        with record.tx() as conn:
+            if slots.due(conn, AT_ONCE) < AT_ONCE:
+                break
+    with record.tx() as conn:
+        slots.sweep(conn)
+    end = time.monotonic() + FILL_SECONDS
+    while time.monotonic() < end:
+        with record.tx() as conn:
+            if not slots.fill(conn, keep_days):
+                break
+
+
+def expire_counts(record: Record) -> None:
+    """What nobody reads any more of the history of checks, and processes that are long gone."""
+    results.expire(record)
+    with record.tx() as conn:
+        beats.forget(conn)
+
+
 def tick(record: Record, client: redis.Redis) -> list[str]:
     """Wake the queues that have work; returns their names."""
     row = record.one(
         """select exists (select 1 from event_pending where not set_aside) as fold,
                   exists (select 1 from graph_dirty) as project,
-                  exists (select 1 from check_result where status = 'pending' and due_again <= now()) as "check",
+                  exists (select 1 from check_slot where due_again <= dlv_now()) as "check",
                   exists (select 1 from transition_pending)
                     or exists (select 1 from notification where next_try_at <= now())
                     or exists (select 1 from incident where notify_at <= now()) as alert"""

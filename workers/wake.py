@@ -18,7 +18,7 @@ JOBS = {
     ALERT: "workers.jobs.alert",
 }
 #: seconds after which RQ kills a job; ours end by themselves long before, but a lost graph is rebuilt in one
-JOB_TIMEOUT = {FOLD: 180, PROJECT: 3600, CHECK: 180, ALERT: 180}
+JOB_TIMEOUT = {FOLD: 180, PROJECT: 3600, CHECK: 900, ALERT: 180}
 
 
 def connect(url: str) -> redis.Redis:

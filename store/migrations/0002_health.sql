@@ -1,6 +1,9 @@
 -- Health: connections, checks, their slots and results, incidents, alerts, and what DLV knows of itself.
 -- Every column says what it is for. Times are timestamptz in UTC.
 
+-- The clock of the schedule. Inlined, so it costs nothing; a test moves the clock of a whole DLV by replacing it.
+create function dlv_now() returns timestamptz language sql stable as 'select now()';
+
 -- ---------------------------------------------------------------- connections
 
 create table connection (
@@ -28,14 +31,12 @@ create table health_check (
     severity      text not null default 'error' check (severity in ('error', 'warn')), -- warn: a failure only warns
     every_seconds integer not null check (every_seconds >= 10), -- distance between two slots
     offset_seconds integer not null default 0,         -- slots lie at offset + k * every since the epoch, so that checks spread
+    grace_seconds integer not null default 0,          -- heartbeat: how long after the slot silence is a failure
     paused_at     timestamptz,                         -- set by people: no slot is made while it is paused
     muted_until   timestamptz,                         -- slots before this end as muted
     next_slot_at  timestamptz,                         -- the next slot to be made; null: paused or retired
     token_hash    bytea,                               -- heartbeat: SHA-256 of the token in its URL, shown once
     retired_at    timestamptz,                         -- removed by people; its results stay until they expire
-    accepted      jsonb,                               -- what people last declared the new normal: {"at", "memory"}; null: what the first look saw
-    learnt_from   timestamptz not null default now(),  -- results before it are of something else: no baseline is made of them
-    begun_at      timestamptz not null default now(),  -- since when it looks: made, or last resumed; silence before that is nobody's
     created_at    timestamptz not null default now(),  -- when it was made
     version       integer not null default 1           -- counts human edits, for optimistic locking
 );
@@ -55,22 +56,56 @@ create table check_state (
     memory     jsonb not null default '{}'             -- what the kind keeps from one look to the next: the schema seen, the last lag…
 );
 
+-- What is due and has not ended. A slot is made here in the transaction that moves next_slot_at, and leaves in the one
+-- that writes its result: at any moment it is in one of the two tables, never in none, never in both.
+create table check_slot (
+    check_id    uuid not null,                         -- whose slot it is
+    slot_at     timestamptz not null,                  -- when it was due; with check_id the identity of the slot
+    ready_at    timestamptz not null default dlv_now(), -- from when it could first be taken
+    token       uuid,                                  -- of the attempt that holds it; a result of an attempt that lost it is refused. Null: nobody
+    holder      bigint,                                -- advisory lock that the process of that attempt holds: free once it died
+    attempts    smallint not null default 0,           -- how often a worker took it
+    due_again   timestamptz default dlv_now(),         -- from when it may be taken (again); null while somebody holds it
+    deadline_at timestamptz not null,                  -- after this whoever holds it, or should have taken it, is given up
+    started_at  timestamptz,                           -- when the newest attempt took it
+    primary key (check_id, slot_at)
+);
+create index on check_slot (due_again, slot_at) where due_again is not null;
+
+-- Slots that passed while DLV did not run: each row stands for many, until they are written as not_checked, so many
+-- at a time.
+create table check_missed (
+    id             bigint generated always as identity primary key, -- order in which they were noticed
+    check_id       uuid not null,                      -- whose slots they are
+    since          timestamptz not null,               -- the first that is not written yet
+    until          timestamptz not null,               -- the first that is none of them
+    every_seconds  integer not null check (every_seconds > 0), -- their distance, as it was then
+    reason         text not null                       -- why nobody looked
+);
+
+-- Two looks at once through a connection: a row a look, removed by the thread that looked, however late, or once its
+-- process died.
+create table check_look (
+    id            uuid primary key,                    -- the token of the attempt
+    connection_id uuid not null,                       -- through which it looks
+    holder        bigint not null,                     -- as in check_slot
+    since         timestamptz not null default dlv_now() -- when it was taken
+);
+create index on check_look (connection_id);
+
 create table check_result (
     check_id    uuid not null,                         -- whose slot it is
     slot_at     timestamptz not null,                  -- when it was due; with check_id the identity of the slot. Its day is the partition
-    status      text not null default 'pending' check (status in ('pending', 'ok', 'warn', 'fail', 'error', 'not_checked', 'muted')), -- written once from pending to what it ends as
-    token       uuid,                                  -- of the attempt that holds it; a result of an attempt that lost it is refused
+    status      text not null check (status in ('ok', 'warn', 'fail', 'error', 'not_checked', 'muted')), -- what the slot ended as; never changed
     attempts    smallint not null default 0,           -- how often a worker took it
-    deadline_at timestamptz not null,                  -- after this whoever holds it is taken for dead
-    due_again   timestamptz,                           -- when it may be taken (again); null while somebody holds it
-    started_at  timestamptz,                           -- when the attempt that counts began to look
-    ended_at    timestamptz,                           -- when the status was written
+    started_at  timestamptz,                           -- when the attempt that counts began to look; null: nobody looked
+    ended_at    timestamptz not null default dlv_now(), -- when the status was written
     value       double precision,                      -- the number that was judged, where the kind has one
     reason      text not null default '',              -- why, in words for people; redacted
     detail      jsonb,                                 -- further figures, small; never row values
     primary key (check_id, slot_at)
 ) partition by range (slot_at);
-create index check_result_pending on check_result (slot_at) where status = 'pending';
+create index check_result_slot on check_result (slot_at desc, check_id);
 
 create table check_rollup (
     grain       text not null check (grain in ('minute', 'hour', 'day')), -- width of the bucket
@@ -107,7 +142,6 @@ create table transition_pending (
 );
 
 alter table transition add column check_id uuid;       -- the check that caused it, if one did
-alter table transition add column made_at timestamptz; -- when the node was last made or ended well, as known when it changed
 create index transition_at on transition (at);
 
 alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
@@ -160,15 +194,11 @@ create table incident (
     acknowledged_by text,                              -- who
     opened_at       timestamptz not null,              -- event time of the first transition
     noted_at        timestamptz not null default now(), -- when DLV noticed
-    episode_at      timestamptz not null default now(), -- when DLV noticed that it opened or came back: how long it was broken this time
     changed_at      timestamptz not null default now(), -- newest line of the timeline
     resolved_at     timestamptz,                       -- when all members had recovered
     reopened        smallint not null default 0,       -- how often it came back within the window
-    notify_at       timestamptz,                       -- when people are told what they do not know yet; null: nothing to tell
-    told_at         timestamptz,                       -- when people were first told; null: not told yet
+    notify_at       timestamptz,                       -- when the group time is over; null: nothing to tell
     told_severity   smallint,                          -- severity people were last told; null: not told yet
-    told_status     text,                              -- its status as they were last told
-    looked_at       timestamptz not null default now(), -- when blast radius and severity were last computed
     merged_into     uuid references incident,          -- the incident that took it over
     possibly_caused_by uuid references incident,       -- a doubtful cause, linked and not joined
     graph_away      boolean not null default false,    -- decided without the graph; looked at again when it is back
@@ -184,12 +214,9 @@ create table incident_member (
     node_id      uuid not null,                        -- an alias of the node
     role         text not null check (role in ('root', 'symptom')), -- what it is in this incident
     health       text not null,                        -- failed or late as it joined; ok once it recovered
-    joined_at    timestamptz not null,                 -- when it went bad: event time of the transition by which it joined
-    last_good    timestamptz,                          -- its last success before that; null: none is known
-    recovered_at timestamptz,                          -- event time by which it was good again; null: it is not
-    run_key      uuid,                                 -- the run that turned it bad, if one did
-    cause        uuid,                                 -- the member that it follows from; null: the root
-    hop          smallint,                             -- distance from that member; null: not known
+    joined_at    timestamptz not null,                 -- event time of the transition by which it joined
+    recovered_at timestamptz,                          -- set: good again
+    hop          smallint,                             -- distance from the root when it joined; null: not known
     reason       text not null default '',             -- why it joined, in words
     primary key (incident_id, node_id)
 );
