@@ -20,6 +20,14 @@ _OWNED = {
     "alias_sent": ("alias_id", "namespace, name, type, producer_id"),
 }
 
+#: columns that name an alias and are part of no key
+_NAMED = (
+    ("annotation", "object_id"),
+    ("health_check", "node_id"),
+    ("incident", "root_node"),
+    ("incident_entry", "node_id"),
+)
+
 
 def move(conn: Conn, old: UUID, new: dict[str, Any]) -> set[UUID]:
     """Move all that is known of alias ``old`` to the alias described by ``new`` (id, environment, namespace, name,
@@ -48,7 +56,19 @@ def move(conn: Conn, old: UUID, new: dict[str, Any]) -> set[UUID]:
     conn.execute("update alias set parent_id = %s where parent_id = %s", (to, old))
     conn.execute("update run set parent_job = %s where parent_job = %s", (to, old))
     conn.execute("update dataset_drop set renamed_to = %s where renamed_to = %s", (to, old))
-    conn.execute("update annotation set object_id = %s where object_id = %s", (to, old))
+    for table, column in _NAMED:
+        conn.execute(f"update {table} set {column} = %s where {column} = %s", (to, old))
+    conn.execute(
+        """insert into incident_member (incident_id, node_id, role, health, joined_at, recovered_at, hop, reason)
+           select incident_id, %s, role, health, joined_at, recovered_at, hop, reason from incident_member
+            where node_id = %s on conflict do nothing""",
+        (to, old),
+    )
+    conn.execute("delete from incident_member where node_id = %s", (old,))
+    for table in ("alert_rule", "silence"):
+        conn.execute(
+            f"update {table} set nodes = array_replace(nodes, %s, %s) where %s = any(nodes)", (old, to, old)
+        )
     conn.execute("delete from alias where id = %s", (old,))
     return near
 
@@ -64,6 +84,7 @@ def remove(conn: Conn, alias: UUID) -> None:
     )
     conn.execute("delete from edge where id = any(%s)", (edges,))
     conn.execute("delete from event_warning where alias_id = %s", (alias,))
+    conn.execute("delete from health_check where node_id = %s", (alias,))
     conn.execute("delete from alias where id = %s", (alias,))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from said import dataset, edges, event, node, nodes, say
 
 from ingest.refold import refold
@@ -30,6 +32,26 @@ def test_a_host_alias_brings_two_nodes_together_with_all_that_hangs_on_them(reco
             "values (%s, 'criticality', 'manual', '1', 'ann', now())",
             (old["id"],),
         )
+        check = uuid4()
+        conn.execute(
+            "insert into health_check (id, name, kind, node_id, every_seconds) values (%s, 'c', 'volume', %s, 60)",
+            (check, old["id"]),
+        )
+        conn.execute(
+            "insert into silence (id, reason, nodes, starts_at, ends_at, created_by) "
+            "values (%s, 'moving', array[%s::uuid], now(), now() + interval '1 hour', 'ann')",
+            (uuid4(), old["id"]),
+        )
+        incident = uuid4()
+        conn.execute(
+            "insert into incident (id, key, title, root_node, opened_at) values (%s, 'k', 't', %s, now())",
+            (incident, old["id"]),
+        )
+        conn.execute(
+            "insert into incident_member (incident_id, node_id, role, health, joined_at) "
+            "values (%s, %s, 'root', 'failed', now())",
+            (incident, old["id"]),
+        )
     rule(record, "host_alias", "10.0.0.7:5432", "db.example:5432")
     done = refold(record)
     assert (done.moved, done.removed) == (1, 0)
@@ -37,6 +59,16 @@ def test_a_host_alias_brings_two_nodes_together_with_all_that_hangs_on_them(reco
     assert (table["namespace"], table["criticality"]) == (PG, 1)
     assert edges(record) == {("load", "d.s.t"), ("d.s.t", "read")}
     assert record.one("select 1 from schema_version where alias_id = %s", (table["id"],))
+    for query in (
+        "select node_id as n from health_check",
+        "select unnest(nodes) as n from silence",
+        "select root_node as n from incident",
+        "select node_id as n from incident_member",
+    ):
+        named = record.one(query)
+        assert named and record.one("select node_id from alias where id = %s", (named["n"],)) == {
+            "node_id": table["id"]
+        }, query
     assert refold(record).moved == 0, "a second time there is nothing to move"
 
 
