@@ -38,6 +38,8 @@ class Settings:
     trusted_proxies: int = 0
     log_level: str = "INFO"
     secrets_keys: str = field(default="", repr=False)  # "id:key id:key…", the first seals, all open
+    secrets_keys_file: str = ""  # a file with the same, one id:key a line
+    sqlite_folders: str = ""  # folders, with ":" between, that SQLite connections may read from; empty: any
     allowed_networks: str = (
         ""  # CIDRs that connections and webhooks may reach; empty: all but what is always refused
     )
@@ -80,6 +82,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         trusted_proxies=_int(e, "DLV_TRUSTED_PROXIES", 0, 0, 10),
         log_level=(e.get("DLV_LOG_LEVEL") or "INFO").upper(),
         secrets_keys=e.get("DLV_SECRETS_KEYS") or "",
+        secrets_keys_file=e.get("DLV_SECRETS_KEYS_FILE") or "",
+        sqlite_folders=_folders(e, "DLV_SQLITE_FOLDERS"),
         allowed_networks=_networks(e, "DLV_ALLOWED_NETWORKS"),
         private_webhooks=_bool(e, "DLV_PRIVATE_WEBHOOKS", False),
         public_url=_url(e, "DLV_PUBLIC_URL", ("http", "https")).rstrip("/"),
@@ -115,6 +119,8 @@ def to_env(s: Settings) -> dict[str, str]:
         "DLV_TRUSTED_PROXIES": str(s.trusted_proxies),
         "DLV_LOG_LEVEL": s.log_level,
         "DLV_SECRETS_KEYS": s.secrets_keys,
+        "DLV_SECRETS_KEYS_FILE": s.secrets_keys_file,
+        "DLV_SQLITE_FOLDERS": s.sqlite_folders,
         "DLV_ALLOWED_NETWORKS": s.allowed_networks,
         "DLV_PRIVATE_WEBHOOKS": "1" if s.private_webhooks else "0",
         "DLV_PUBLIC_URL": s.public_url,
@@ -175,6 +181,16 @@ def _networks(e: Mapping[str, str], name: str) -> str:
             raise BadSetting(
                 f"{name}: {one!r} is no network", field=name, hint=f"e.g. {name}=10.0.0.0/8,192.168.1.0/24"
             ) from None
+    return raw
+
+
+def _folders(e: Mapping[str, str], name: str) -> str:
+    raw = e.get(name) or ""
+    for one in raw.split(":"):
+        if one and not one.startswith("/"):
+            raise BadSetting(
+                f"{name}: {one!r} is no absolute path", field=name, hint=f"e.g. {name}=/srv/data:/srv/exports"
+            )
     return raw
 
 

@@ -20,7 +20,8 @@ To add a resource, make ``api/NOUN.py``; :func:`api.install` finds it by its nam
         return store.nodes.edit(conn, call.actor, id, call.body.model_dump(exclude_unset=True), if_match())
 
 - ``need`` must be said: READER, RESPONDER, ADMIN (a key with scope ``read`` or ``write`` counts too), ADMIN_PERSON,
-  PERSON (people only), LINEAGE. ``need=None`` is open, and only works if the path also stands in auth.gate.OPEN.
+  PERSON (people only), LINEAGE. ``need=None`` is open, and only works if the path also stands in auth.gate.OPEN
+  or OPEN_BY_TOKEN.
 - ``query`` and ``body`` are pydantic models derived from :class:`api.resource.Given`: unknown fields are refused.
   Types are strict in bodies. Use ``Text`` for strings, ``When`` for times, ``UUID`` in the view's signature for path
   parameters.

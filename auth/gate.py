@@ -1,11 +1,15 @@
 """The one gate in front of everything: default deny, decided by the request's path alone, never by its body.
 
 A subclass of dash-auth's Auth with a `_protect` of its own: the inherited one lets a callback through whose body
-claims a public pathname. There are no public routes; what is open is :data:`OPEN`, compared for equality.
+claims a public pathname. There are no public routes; what is open is :data:`OPEN`, compared for equality, and
+:data:`OPEN_BY_TOKEN`, where a secret in the path itself is what lets in.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import secrets
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -14,11 +18,14 @@ from dash import Dash
 from dash_auth.auth import Auth
 from flask import Response, g, redirect, request, session
 from flask.sessions import SecureCookieSession, SessionInterface
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 
 from auth import tokens
 from auth.keys import PREFIX, Keys
 from auth.roles import RANK, Principal
-from errors import DlvError, Forbidden, Unauthenticated
+from errors import DlvError, Forbidden, NotFound, Throttled, Unauthenticated
 from store import sessions
 from store.record import Record
 
@@ -32,8 +39,43 @@ OPEN = (
     "/api/v1/auth/login",
     "/api/v1/auth/refresh",
 )
+#: paths whose view looks at the token in them (:func:`token_hash`) and raises :func:`wrong_token` where it is none.
+#: Compared whole: one path segment of exactly a token's length and characters stands for ``<token>``
+OPEN_BY_TOKEN = (
+    "/api/v1/heartbeats/<token>",
+    "/api/v1/heartbeats/<token>/start",
+    "/api/v1/heartbeats/<token>/fail",
+)
+SEGMENT = "[A-Za-z0-9_-]{43}"
+_BY_TOKEN = re.compile("|".join(re.escape(p).replace("<token>", SEGMENT) for p in OPEN_BY_TOKEN))
+#: wrong tokens that one address may try a minute
+WRONG_A_MINUTE = 30
+_wrong = FixedWindowRateLimiter(MemoryStorage())
 #: all that somebody who must set a new password can reach
 WHILE_MUST_CHANGE = ("/password", "/sign-out", "/api/v1/me", "/api/v1/me/password", "/api/v1/auth/logout")
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no sign-in."""
+    return path in OPEN or _BY_TOKEN.fullmatch(path) is not None
+
+
+def new_token() -> tuple[str, bytes]:
+    """A token for a path, to be shown once, and its SHA-256, to be stored."""
+    token = secrets.token_urlsafe(32)
+    return token, token_hash(token)
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a token. It has 256 random bits, so a plain digest is enough."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def wrong_token() -> DlvError:
+    """What to raise where no stored hash is that of the token: 404, or 429 for an address that tries many."""
+    if _wrong.hit(RateLimitItemPerMinute(WRONG_A_MINUTE), "wrong-token", request.remote_addr or ""):
+        return NotFound("nothing has this address", hint="its URL was replaced or removed: copy the new one")
+    return Throttled("too many addresses that lead nowhere", retry_after=60)
 
 
 class MustChange(Forbidden):
@@ -52,7 +94,7 @@ class Gate(Auth):  # type: ignore[misc]
         self.app.server.before_request(self._decide)
 
     def _decide(self) -> Any:
-        if request.path in OPEN:
+        if is_open(request.path):
             return None
         if not self.is_authorized():
             return self.login_request()

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from checks.fields import Field
 from checks.result import Observation, Past, Spec, Verdict
 from connections.link import Link
 
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a kind's form and of its ``config``. ``kind``: text, number, duration (seconds), choice, sql, switch."""
-
-    name: str
-    label: str
-    kind: str = "text"
-    required: bool = False
-    default: Any = None
-    choices: tuple[tuple[str, str], ...] = ()
-    help: str = ""
-    low: float | None = None
-    high: float | None = None
+__all__ = ["Field", "Kind"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of check. ``connections``: the kinds of connection it looks through; empty: it needs none.
+    """A kind of check.
 
     ``observe`` touches the outside and raises :class:`checks.result.CannotLook` where it does not reach it (a kind
-    whose question is whether the target can be reached says so in its observation instead). ``judge`` is pure.
-    ``systems``: nodes of these systems are offered the kind first. ``learns`` tells how many past numbers judging wants.
+    whose question is whether the target can be reached says so in its observation instead). ``judge`` is pure; it may
+    raise CannotLook where what was seen says nothing (a table that was never analyzed has no row count).
+    ``connections``: the kinds of connection it looks through, ``("*",)`` for any; empty: it needs none.
+    ``systems``: nodes of these systems are offered the kind first. ``types``: the types of node it can speak of.
+    ``learns``: how many past numbers judging wants; above 0 it is also handed ``Past.weekly``.
+    ``says``: one sentence, what a failure of it means. ``unit`` is what its number counts, for people ("rows", "s").
+    ``agree`` looks at a whole config and raises :class:`errors.Invalid` where its fields contradict each other.
+    ``accepts``: people can declare what was seen to be the new normal (:attr:`checks.result.Spec.accepted`).
     """
 
     name: str
@@ -43,5 +37,13 @@ class Kind:
     judge: Callable[[Spec, Observation, Past], Verdict]
     connections: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
+    types: tuple[str, ...] = ("dataset", "job")
     every_seconds: int = 300
     learns: int = 0
+    unit: str = ""
+    accepts: bool = False
+    agree: Callable[[Mapping[str, Any]], None] | None = None
+
+    def takes(self, connection_kind: str) -> bool:
+        """Whether it looks through connections of this kind."""
+        return "*" in self.connections or connection_kind in self.connections

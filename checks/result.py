@@ -16,8 +16,37 @@ SAID = ("ok", "warn", "fail")
 
 
 @dataclass(frozen=True)
+class About:
+    """What the record knows of the node a check speaks of. ``names``: (namespace, name) of each of its aliases, the one
+    the check was made on first, as normalised. ``made_at``: end of the newest good run that wrote it, or of it.
+    ``event_at``: when an event last named it."""
+
+    type: str = "dataset"
+    kind: str = ""
+    system: str = ""
+    names: tuple[tuple[str, str], ...] = ()
+    made_at: datetime | None = None
+    event_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A call of a heartbeat's URL, at DLV's clock. ``kind``: start, success or fail."""
+
+    at: datetime
+    kind: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Spec:
-    """A check as a kind is handed it."""
+    """A check as a kind is handed it.
+
+    ``config`` is whole: ``checks.fields.checked`` filled in the defaults when it was saved. ``about`` and ``beats``
+    (newest first; heartbeats only) are read from the record with it, so that a kind needs no store. ``accepted`` is
+    what people last declared to be the new normal: {"at", "memory"}, memory as the check kept it at that time.
+    ``begun_at``: since when it looks: when it was made, or last resumed.
+    """
 
     id: UUID
     name: str
@@ -26,16 +55,25 @@ class Spec:
     config: Mapping[str, Any]
     severity: str = "error"
     every_seconds: int = 60
-    grace_seconds: int = 0
+    connection_id: UUID | None = None
+    about: About = About()
+    beats: tuple[Beat, ...] = ()
+    accepted: Mapping[str, Any] | None = None
+    begun_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Past:
-    """What is known from before, for judging: the state, and the numbers of the newest results, oldest first."""
+    """What is known from before, for judging: the state, and the numbers of the newest results, oldest first.
+
+    ``weekly``: for kinds that learn, the mean of the same hour of the same weekday in each of the weeks before, oldest
+    first. Numbers are of slots that ended as ok, warn or fail.
+    """
 
     status: str = "not_checked"
     memory: Mapping[str, Any] = field(default_factory=dict)
     values: tuple[tuple[datetime, float], ...] = ()
+    weekly: tuple[tuple[datetime, float], ...] = ()
 
 
 @dataclass(frozen=True)

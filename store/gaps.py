@@ -105,10 +105,9 @@ def mend_clock(conn: Conn, now: datetime) -> None:
     conn.execute("delete from check_missed where since >= until")
     conn.execute("delete from check_slot where slot_at > %s and attempts = 0", (now,))
     conn.execute(
-        """update check_slot set deadline_at = least(deadline_at, %(now)s + interval '60 seconds'),
-                  due_again = least(due_again, %(now)s + c.grace_seconds * interval '1 second'),
-                  ready_at = least(ready_at, %(now)s + c.grace_seconds * interval '1 second')
-             from health_check c where c.id = check_id and (deadline_at > %(now)s or due_again > %(now)s)""",
+        """update check_slot set made_at = least(made_at, %(now)s), due_again = least(due_again, %(now)s),
+                  deadline_at = least(deadline_at, %(now)s + interval '60 seconds')
+            where made_at > %(now)s or deadline_at > %(now)s + interval '60 seconds'""",
         {"now": now},
     )
     taken: list[UUID] = [

@@ -43,10 +43,13 @@ def affected(conn: Conn, nodes: set[UUID], runs: set[UUID]) -> set[UUID]:
         return nodes
     rows = conn.execute(
         """
-        select a.node_id from run_key k join run r on r.day = k.day and r.key = k.key join alias a on a.id = r.job_alias
+        select a.node_id from run_key k
+        join lateral (select job_alias from run r where r.day = k.day and r.key = k.key limit 1) r on true
+        join alias a on a.id = r.job_alias
         where k.key = any(%(r)s)
         union
-        select a.node_id from edge_run p join edge e on e.id = p.edge_id
+        select a.node_id from edge_run p
+        join lateral (select target from edge e where e.id = p.edge_id limit 1) e on true
         join alias a on a.id = e.target and a.type = 'dataset' where p.run_key = any(%(r)s)
         """,
         {"r": list(runs)},
@@ -110,6 +113,7 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> 
                     "reason": verdict.reason,
                     "run_key": verdict.run,
                     "check_id": verdict.check,
+                    "made_at": verdict.made_at,
                 }
             )
     _write(conn, changes, transitions)
@@ -157,10 +161,10 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
         conn.execute(
             """
             with noted as (
-                insert into transition (node_id, at, was, now, reason, run_key, check_id)
-                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id
+                insert into transition (node_id, at, was, now, reason, run_key, check_id, made_at)
+                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id, made_at
                 from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text,
-                                                 run_key uuid, check_id uuid)
+                                                 run_key uuid, check_id uuid, made_at timestamptz)
                 returning id)
             insert into transition_pending (transition_id) select id from noted
             """,
@@ -201,8 +205,8 @@ def _runs_of_writers(conn: Conn, nodes: list[UUID], since: Any) -> dict[UUID, li
             join edge e on e.target = a.id
             join lateral (select p.run_key from edge_run p where p.edge_id = e.id
                           order by p.last_at desc limit {RUNS}) p on true
-            join run_key k on k.key = p.run_key
-            join run r on r.day = k.day and r.key = k.key
+            join lateral (select day from run_key k where k.key = p.run_key limit 1) k on true
+            join lateral (select * from run r where r.day = k.day and r.key = p.run_key limit 1) r on true
             where a.node_id = any(%s) and k.day >= %s
             """,
             (nodes, since),

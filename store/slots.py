@@ -56,7 +56,7 @@ def due(conn: Conn, limit: int = 500, checks: Iterable[UUID] | None = None) -> i
     first, in the same transaction: what was due until then is then made by the old interval. ``checks``: only these.
     """
     rows = conn.execute(
-        """select c.id, c.node_id, c.every_seconds, c.offset_seconds, c.grace_seconds, c.next_slot_at, c.muted_until,
+        """select c.id, c.node_id, c.every_seconds, c.offset_seconds, c.next_slot_at, c.muted_until,
                   dlv_now() as now
              from health_check c
             where c.next_slot_at <= dlv_now() and (%(only)s::uuid[] is null or c.id = any(%(only)s))
@@ -112,18 +112,11 @@ def _advance(conn: Conn, after: dict[UUID, datetime]) -> None:
 def _make(conn: Conn, wanted: list[tuple[dict[str, Any], datetime]]) -> None:
     # after the clock went back a slot may have ended already: it stays as it ended
     conn.execute(
-        """insert into check_slot (check_id, slot_at, ready_at, due_again, deadline_at)
-           select x.id, x.at, x.ready, x.ready, x.ready + %s * interval '1 second'
-             from (select u.id, u.at, greatest(dlv_now(), u.at + u.grace * interval '1 second') as ready
-                     from unnest(%s::uuid[], %s::timestamptz[], %s::int[]) as u(id, at, grace)) x
+        """insert into check_slot (check_id, slot_at, deadline_at)
+           select x.id, x.at, dlv_now() + %s * interval '1 second' from unnest(%s::uuid[], %s::timestamptz[]) as x(id, at)
             where not exists (select 1 from check_result r where r.check_id = x.id and r.slot_at = x.at)
            on conflict do nothing""",
-        (
-            WAIT_SECONDS,
-            [r["id"] for r, _ in wanted],
-            [at for _, at in wanted],
-            [r["grace_seconds"] for r, _ in wanted],
-        ),
+        (WAIT_SECONDS, [r["id"] for r, _ in wanted], [at for _, at in wanted]),
     )
 
 
@@ -251,7 +244,7 @@ _HELD = """select (classid::bigint << 32) | objid::bigint from pg_locks
 
 def take(conn: Conn, limit: int, held: int) -> list[dict[str, Any]]:
     """Take up to ``limit`` slots, oldest first, for the process that holds the lock ``held``; at most :data:`AT_ONCE`
-    looks through one connection. Each row has what a look needs: the check, its state, and the ``token``.
+    looks through one connection. Each row names the check, its kind and connection, and the ``token`` of the attempt.
 
     Raises :class:`HolderLost` where nobody holds that lock.
     """
@@ -284,11 +277,8 @@ def take(conn: Conn, limit: int, held: int) -> list[dict[str, Any]]:
             insert into check_look (id, connection_id, holder)
             select t.token, c.connection_id, t.holder from taken t join health_check c on c.id = t.check_id
              where c.connection_id is not null)
-        select t.check_id, t.slot_at, t.token, t.attempts, t.started_at, c.name, c.kind, a.node_id, c.connection_id,
-               c.config, c.severity, c.every_seconds, c.grace_seconds, c.paused_at, c.retired_at,
-               coalesce(s.status, 'not_checked') as status, coalesce(s.memory, '{}') as memory
-          from taken t join health_check c on c.id = t.check_id join alias a on a.id = c.node_id
-          left join check_state s on s.check_id = t.check_id
+        select t.check_id, t.slot_at, t.token, t.attempts, t.started_at, c.name, c.kind, c.connection_id, c.paused_at
+          from taken t join health_check c on c.id = t.check_id
          order by t.slot_at, t.check_id
         """,
         {"limit": limit, "held": held, "at_once": AT_ONCE, "attempt": ATTEMPT_SECONDS},
@@ -391,7 +381,7 @@ def _end(
         return set()
     conn.execute(
         """insert into check_state as s (check_id, status, health, reason, since, slot_at, value, memory)
-           values (%(check)s, %(status)s, %(health)s, %(reason)s, %(slot)s, %(slot)s, %(value)s, coalesce(%(memory)s::jsonb, '{}'))
+           values (%(check)s, %(status)s, %(health)s, %(reason)s, %(slot)s, least(%(slot)s, dlv_now()), %(value)s, coalesce(%(memory)s::jsonb, '{}'))
            on conflict (check_id) do update set
              status = excluded.status, health = excluded.health, reason = excluded.reason,
              since = case when s.health = excluded.health and s.since is not null then s.since else excluded.since end,
@@ -426,7 +416,7 @@ def sweep(conn: Conn, limit: int = 200) -> int:
     rows = conn.execute(
         f"""with alive as materialized ({_HELD})
             select s.check_id, s.slot_at, s.attempts, s.started_at, s.holder is not null as held,
-                   s.ready_at > dlv_now() - {WAIT_SECONDS} * interval '1 second' as young,
+                   s.made_at > dlv_now() - {WAIT_SECONDS} * interval '1 second' as young,
                    s.holder is not null and s.holder not in (table alive) as dead,
                    (select count(*) from check_look l where l.connection_id = c.connection_id) as looks
               from check_slot s join health_check c on c.id = s.check_id

@@ -15,9 +15,12 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
+from checks import registry
 from checks.result import Verdict
+from connections import open_link
 from errors import DlvError, RecordAway
 from settings import Settings
+from store import checks as check_store
 from store import slots
 from store.record import Record
 
@@ -183,10 +186,6 @@ def look_at(record: Record, settings: Settings, row: Mapping[str, Any]) -> Verdi
     """Look and judge, as one value: a fault of ours is error or not_checked, never a failure of the target."""
     link = None
     try:
-        from checks import registry
-        from connections import open_link
-        from store import checks as check_store
-
         with record.tx() as conn:
             spec = check_store.spec(conn, row["check_id"])
             if spec is None or row["paused_at"]:

@@ -26,6 +26,10 @@ CHECK_SECONDS = 600.0
 LINGER_SECONDS = 5.0
 #: seconds between two looks that found nothing
 LOOK_EVERY = 0.1
+#: seconds from one look to the next where the last found little: several small batches cost far more than one
+GATHER_SECONDS = 0.4
+#: events that are much: the next look comes at once
+MUCH = 200
 #: seconds a job keeps trying while a store is away, before it leaves the waking to the scheduler
 AWAY_SECONDS = 15.0
 
@@ -114,6 +118,7 @@ def drain(
     away_since: float | None = None
     done = 0
     while not stopping.is_set() and not enough() and time.monotonic() < end:
+        looked_at = time.monotonic()
         try:
             done = step()
         except Unavailable as e:
@@ -130,6 +135,8 @@ def drain(
             away_since = None
         if done:
             found_at = time.monotonic()
+            if done < MUCH:
+                stopping.wait(max(0.0, GATHER_SECONDS - (found_at - looked_at)))
         elif time.monotonic() - found_at > LINGER_SECONDS:
             return False
         else:

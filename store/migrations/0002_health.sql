@@ -31,12 +31,14 @@ create table health_check (
     severity      text not null default 'error' check (severity in ('error', 'warn')), -- warn: a failure only warns
     every_seconds integer not null check (every_seconds >= 10), -- distance between two slots
     offset_seconds integer not null default 0,         -- slots lie at offset + k * every since the epoch, so that checks spread
-    grace_seconds integer not null default 0,          -- heartbeat: how long after the slot silence is a failure
     paused_at     timestamptz,                         -- set by people: no slot is made while it is paused
     muted_until   timestamptz,                         -- slots before this end as muted
     next_slot_at  timestamptz,                         -- the next slot to be made; null: paused or retired
     token_hash    bytea,                               -- heartbeat: SHA-256 of the token in its URL, shown once
     retired_at    timestamptz,                         -- removed by people; its results stay until they expire
+    accepted      jsonb,                               -- what people last declared the new normal: {"at", "memory"}; null: what the first look saw
+    learnt_from   timestamptz not null default now(),  -- results before it are of something else: no baseline is made of them
+    begun_at      timestamptz not null default now(),  -- since when it looks: made, or last resumed; silence before that is nobody's
     created_at    timestamptz not null default now(),  -- when it was made
     version       integer not null default 1           -- counts human edits, for optimistic locking
 );
@@ -61,7 +63,7 @@ create table check_state (
 create table check_slot (
     check_id    uuid not null,                         -- whose slot it is
     slot_at     timestamptz not null,                  -- when it was due; with check_id the identity of the slot
-    ready_at    timestamptz not null default dlv_now(), -- from when it could first be taken
+    made_at     timestamptz not null default dlv_now(), -- when the scheduler made it
     token       uuid,                                  -- of the attempt that holds it; a result of an attempt that lost it is refused. Null: nobody
     holder      bigint,                                -- advisory lock that the process of that attempt holds: free once it died
     attempts    smallint not null default 0,           -- how often a worker took it
@@ -142,6 +144,7 @@ create table transition_pending (
 );
 
 alter table transition add column check_id uuid;       -- the check that caused it, if one did
+alter table transition add column made_at timestamptz; -- when the node was last made or ended well, as known when it changed
 create index transition_at on transition (at);
 
 alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
@@ -194,11 +197,15 @@ create table incident (
     acknowledged_by text,                              -- who
     opened_at       timestamptz not null,              -- event time of the first transition
     noted_at        timestamptz not null default now(), -- when DLV noticed
+    episode_at      timestamptz not null default now(), -- when DLV noticed that it opened or came back: how long it was broken this time
     changed_at      timestamptz not null default now(), -- newest line of the timeline
     resolved_at     timestamptz,                       -- when all members had recovered
     reopened        smallint not null default 0,       -- how often it came back within the window
-    notify_at       timestamptz,                       -- when the group time is over; null: nothing to tell
+    notify_at       timestamptz,                       -- when people are told what they do not know yet; null: nothing to tell
+    told_at         timestamptz,                       -- when people were first told; null: not told yet
     told_severity   smallint,                          -- severity people were last told; null: not told yet
+    told_status     text,                              -- its status as they were last told
+    looked_at       timestamptz not null default now(), -- when blast radius and severity were last computed
     merged_into     uuid references incident,          -- the incident that took it over
     possibly_caused_by uuid references incident,       -- a doubtful cause, linked and not joined
     graph_away      boolean not null default false,    -- decided without the graph; looked at again when it is back
@@ -214,9 +221,12 @@ create table incident_member (
     node_id      uuid not null,                        -- an alias of the node
     role         text not null check (role in ('root', 'symptom')), -- what it is in this incident
     health       text not null,                        -- failed or late as it joined; ok once it recovered
-    joined_at    timestamptz not null,                 -- event time of the transition by which it joined
-    recovered_at timestamptz,                          -- set: good again
-    hop          smallint,                             -- distance from the root when it joined; null: not known
+    joined_at    timestamptz not null,                 -- when it went bad: event time of the transition by which it joined
+    last_good    timestamptz,                          -- its last success before that; null: none is known
+    recovered_at timestamptz,                          -- event time by which it was good again; null: it is not
+    run_key      uuid,                                 -- the run that turned it bad, if one did
+    cause        uuid,                                 -- the member that it follows from; null: the root
+    hop          smallint,                             -- distance from that member; null: not known
     reason       text not null default '',             -- why it joined, in words
     primary key (incident_id, node_id)
 );

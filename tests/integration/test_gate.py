@@ -11,7 +11,7 @@ import dash
 import pytest
 from flask.testing import FlaskClient
 
-from auth.gate import OPEN, WHILE_MUST_CHANGE
+from auth.gate import OPEN, OPEN_BY_TOKEN, WHILE_MUST_CHANGE, is_open
 from tests.web import Web
 
 #: the exact list of what needs no sign-in; a change of it is a decision
@@ -23,6 +23,12 @@ OPEN_ROUTES = {
     "/readyz",
     "/api/v1/auth/login",
     "/api/v1/auth/refresh",
+}
+#: the exact list of what a token in the path opens; the view itself looks at the token
+OPEN_BY_TOKEN_ROUTES = {
+    "/api/v1/heartbeats/<token>",
+    "/api/v1/heartbeats/<token>/start",
+    "/api/v1/heartbeats/<token>/fail",
 }
 #: what a viewer may write: only about themselves
 VIEWER_WRITES = {
@@ -77,6 +83,38 @@ def api_routes(web: Web) -> list[tuple[str, str, str]]:
 def test_the_list_of_open_routes_is_exact() -> None:
     assert set(OPEN) == OPEN_ROUTES
     assert len(OPEN) == len(set(OPEN))
+    assert set(OPEN_BY_TOKEN) == OPEN_BY_TOKEN_ROUTES
+
+
+def test_what_a_token_opens_is_open_for_no_other_path(web: Web) -> None:
+    token = "A1_-" * 10 + "abc"
+    for rule in OPEN_BY_TOKEN_ROUTES:
+        path = rule.replace("<token>", token)
+        assert is_open(path)
+        answer = web.client().get(path)
+        assert (answer.status_code, answer.json["error"]["code"]) == (404, "not_found")
+        for near in (
+            path[:-1],
+            f"{path}x",
+            f"{path}/",
+            f"/{path}",
+            f"{path}\n",
+            path.replace(token, f"{token}x"),
+            path.replace(token, token[:-1]),
+            path.replace(token, f"{token[:-1]}%"),
+            path.replace(token, f"{token[:20]}/{token[21:]}"),
+            path.upper(),
+        ):
+            assert not is_open(near), near
+
+
+def test_an_address_that_tries_many_tokens_is_slowed_down(web: Web) -> None:
+    from auth import gate
+
+    tries = [web.client().get(f"/api/v1/heartbeats/{n:043d}") for n in range(gate.WRONG_A_MINUTE * 2 + 1)]
+    assert {t.status_code for t in tries} == {404, 429}
+    assert tries[-1].status_code == 429
+    assert int(tries[-1].headers["Retry-After"]) > 0
 
 
 def test_nobody_gets_past_any_other_route(web: Web) -> None:
@@ -144,6 +182,8 @@ def test_a_viewer_writes_nothing(web: Web) -> None:
     headers = web.bearer("viewer")
     refused = 0
     for method, rule, path in routes(web):
+        if rule in OPEN_BY_TOKEN_ROUTES:  # whoever asks, it is the token that counts
+            continue
         if method in ("POST", "PUT", "PATCH", "DELETE") and f"{method} {rule}" not in VIEWER_WRITES:
             answer = web.client().open(path, method=method, headers=headers)
             nothing = "<path:" in rule or rule in ("/api", "/api/")
@@ -159,6 +199,8 @@ def test_a_viewer_writes_nothing(web: Web) -> None:
 def test_a_responder_writes_only_what_responders_do(web: Web) -> None:
     headers = web.bearer("responder")
     for method, rule, path in api_routes(web):
+        if rule in OPEN_BY_TOKEN_ROUTES:
+            continue
         if method == "GET" or rule == "/api/v1/auth/logout":  # which would end the session of this test
             continue
         answer = web.client().open(path, method=method, headers=headers)
@@ -179,7 +221,7 @@ def test_admin_reads_are_exact(web: Web) -> None:
 def test_a_reading_key_writes_nothing_and_a_writing_key_never_touches_access(web: Web) -> None:
     reads, writes, sends = web.key("read"), web.key("write"), web.key("lineage:write")
     for method, rule, path in api_routes(web):
-        if rule.startswith("/api/v1/auth/lo") or rule in OPEN_ROUTES:
+        if rule.startswith("/api/v1/auth/lo") or rule in OPEN_ROUTES | OPEN_BY_TOKEN_ROUTES:
             continue
         if method != "GET":
             assert web.client().open(path, method=method, headers=reads).status_code == 403, (method, rule)
@@ -196,7 +238,7 @@ def test_every_endpoint_says_who_may_call_it(web: Web) -> None:
     for rule in web.server.url_map.iter_rules():
         if rule.endpoint.startswith("api.") and rule.endpoint not in ("api.openapi", "api.docs"):
             endpoint = web.server.view_functions[rule.endpoint].dlv_endpoint  # type: ignore[attr-defined]
-            assert endpoint.need is not None or rule.rule in OPEN_ROUTES, rule.rule
+            assert endpoint.need is not None or rule.rule in OPEN_ROUTES | OPEN_BY_TOKEN_ROUTES, rule.rule
 
 
 # ---------------------------------------------------------------- callbacks

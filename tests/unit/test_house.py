@@ -34,6 +34,7 @@ NOUNS = {
     "errors",
     "graph.model",
     "checks.health",
+    "checks.fields",
     "checks.result",
     "checks.schedule",
     "alerts.incident",

@@ -1,0 +1,107 @@
+"""TLS as every kind speaks it: off, encrypted, or encrypted and verified; with the CA and the client certificate that the
+form holds as PEM. Names are verified against the host that was named, whatever address was connected to."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import certifi
+
+from connections.kind import Field
+from connections.link import Link
+
+OFF, LOOSE, VERIFIED = "off", "encrypted", "verified"
+
+_CHOICES = (
+    (VERIFIED, "Encrypted, certificate verified"),
+    (LOOSE, "Encrypted, certificate not verified"),
+    (OFF, "Off"),
+)
+_SPOKEN = (VERIFIED, LOOSE)
+
+
+def fields(*, may_be_off: bool = True, default: str = VERIFIED, client: bool = True) -> tuple[Field, ...]:
+    """The fields of TLS. ``may_be_off``: not for what says it by http or https."""
+    chosen = ("tls", _SPOKEN)
+    choices = _CHOICES if may_be_off else (_CHOICES[0], ("encrypted", "Certificate not verified"))
+    out = [
+        Field(
+            "tls", "TLS", "choice", default=default, choices=choices, binds=True,
+            help="Not verified means that anybody on the way may read and change what is sent",
+        ),
+        Field(
+            "ca", "CA certificate", "pem", when=("tls", (VERIFIED,)), binds=True,
+            help="PEM of the authority that signed the server's certificate; empty: those that this machine trusts",
+        ),
+    ]  # fmt: skip
+    if client:
+        out += [
+            Field("client_certificate", "Client certificate", "pem", when=chosen, help="PEM, where the server asks for one"),
+            Field("client_key", "Client key", "pem", when=chosen, secret=True, help="PEM of the key of the client certificate"),
+        ]  # fmt: skip
+    return tuple(out)
+
+
+@lru_cache(maxsize=1)
+def authorities() -> str:
+    """The file with the certificates that this machine trusts."""
+    path = ssl.get_default_verify_paths().cafile
+    return path if path and os.path.exists(path) else certifi.where()
+
+
+def context(link: Link) -> ssl.SSLContext:
+    """For a client of this link. Raises :class:`ssl.SSLError` where a PEM of its cannot be read."""
+    verified = link.get("tls", VERIFIED) == VERIFIED
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verified:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    elif link.get("ca"):
+        made.load_verify_locations(cadata=link.fields["ca"])
+    else:
+        made.load_verify_locations(authorities())
+    with files(link) as f:
+        if f.certificate and f.key:
+            made.load_cert_chain(f.certificate, f.key, password=lambda: "")
+    return made
+
+
+@dataclass(frozen=True)
+class Files:
+    """Paths for those that take nothing else."""
+
+    ca: str
+    certificate: str | None = None
+    key: str | None = None
+
+
+@contextmanager
+def files(link: Link) -> Iterator[Files]:
+    """The PEMs as files that only we can read, gone after the block."""
+    ca, certificate, key = link.get("ca"), link.get("client_certificate"), link.secret.get("client_key")
+    if not ca and not (certificate and key):
+        yield Files(authorities())
+        return
+    with tempfile.TemporaryDirectory(prefix="dlv-tls-") as folder:
+
+        def put(name: str, text: str | None) -> str | None:
+            if not text:
+                return None
+            path = Path(folder, name)
+            path.touch(mode=0o600)
+            path.write_text(text.strip() + "\n")
+            return str(path)
+
+        yield Files(
+            put("ca.pem", ca) or authorities(),
+            put("client.pem", certificate) if key else None,
+            put("client.key", key) if certificate else None,
+        )
