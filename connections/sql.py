@@ -382,8 +382,10 @@ def _climb(link: Link, ladder: Ladder) -> str:
             dialect.probe(link, ladder.left())
     with _explained(link, ladder, "sign-in"), connection(link) as c:
         ladder.reached("sign-in")
+        if link.get("tls") != tls.OFF:
+            ladder.reached("tls")
         with _explained(link, ladder, "permission"):
-            version = str(c.execute(sa.text(dialect.version)).scalar_one()).split()[0]
+            version = str(c.execute(sa.text(dialect.version)).scalar_one())
             readable, tables = c.execute(sa.text(dialect.tables)).one()
     user = link.fields["username"]
     if tables is not None and tables > 0 and readable == 0:
@@ -391,10 +393,9 @@ def _climb(link: Link, ladder: Ladder) -> str:
             "permission", f"{user} may read none of its {tables} tables",
             f"grant {user} what it is to look at, e.g. GRANT pg_read_all_data TO {user}",
         )  # fmt: skip
-    if tables is None and readable == 0:
-        return f"signed in to {version}; no table is there that {user} may read"
-    what = "no table is there yet" if readable == 0 else f"{readable} tables and views to read"
-    return f"signed in to {_LABELS[link.kind]} {version}; {what}"
+    server = "MariaDB" if "MariaDB" in version else _LABELS[link.kind]
+    what = f"{readable} tables and views to read" if readable else "no table is there that it may read"
+    return f"signed in to {server} {version.split()[0].split('-')[0]}; {what}"
 
 
 def _climb_sqlite(link: Link, ladder: Ladder) -> str:
@@ -423,7 +424,7 @@ def _explained(link: Link, ladder: Ladder, step: str) -> Iterator[None]:
         raise Failed(*said) from None
 
 
-_LABELS = {"postgres": "Postgres", "mysql": "MySQL", "sqlite": "SQLite"}
+_LABELS = {"postgres": "Postgres", "mysql": "MySQL"}
 
 
 def _server(port: int, database: Field) -> tuple[Field, ...]:

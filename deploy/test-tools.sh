@@ -3,9 +3,9 @@
 # Maven Central, through Maven). Prints what cannot be had and why; never fails for it, because tests that miss a tool
 # are skipped and say so (or fail, where DLV_TEST_REQUIRE=all). Idempotent, and quick where all is there.
 #
-#   deploy/test-tools.sh [browser] [java] [containers]      nothing named: all of them
+#   deploy/test-tools.sh [browser] [java] [containers] [servers]      nothing named: all of them
 #
-# What it leaves: chromium, java, mvn, buildah and debootstrap on the path,
+# What it leaves: chromium, java, mvn, buildah, debootstrap and mariadbd on the path,
 #   .cache/neo4j-5.26.28/lib/*.jar    a real Neo4j Community, only run beside the tests
 #   .cache/neo4j-2026.09.0/lib/*.jar  the same on its 2026 line, where a Java of 21 or newer is found
 #   .cache/kafka-4.3.1/*.jar          a real Kafka broker and Kafka Connect with its file connectors
@@ -24,7 +24,7 @@ scala=2.12
 pgjdbc=42.7.8
 maven_copy=org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies
 
-wanted=${*:-browser java containers}
+wanted=${*:-browser java containers servers}
 mkdir -p "$cache"
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -50,6 +50,9 @@ fi
 if wants containers; then
   needs buildah buildah
   needs debootstrap debootstrap
+fi
+if wants servers; then
+  [ -x /usr/sbin/mariadbd ] || needs mariadbd mariadb-server-core # no service is started: the tests start their own
 fi
 if [ -n "$packages" ]; then
   if [ "$(id -u)" != 0 ]; then
