@@ -34,6 +34,7 @@ import settings as settings_module
 from answers.context import Dlv
 from api.first_lane import FirstLane
 from auth.gate import Gate
+from connections import rotation
 from errors import BadSetting
 from settings import Settings
 from store import dirty
@@ -106,6 +107,8 @@ def serve() -> Flask:
 
 
 def _warm(dlv: Dlv) -> None:
+    for line in rotation.lost_at_start(dlv.record, dlv.settings):
+        log.error(line)
     from graph import reach
 
     for _ in range(WARM_TRIES):

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,9 +103,12 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     stack = supervisor.stack
     what = ", ".join(type(s).__name__ for s in stack.servers)
     say(f"starting {what or 'nothing embedded'}; data and logs are in {settings.home}")
-    if not settings.secret_key:
-        key = secret_file(settings.home / "secrets" / "secret_key", lambda: secrets.token_urlsafe(48))
-        supervisor.settings = settings.with_(secret_key=key)
+    supervisor.settings = settings.with_(
+        secret_key=settings.secret_key
+        or secret_file(settings.home / "secrets" / "secret_key", lambda: secrets.token_urlsafe(48)),
+        secrets_keys_file=_keys_file(settings, make=True),
+    )
+    check_keys(supervisor.settings)
     check_given(settings)
     with home_errors(settings):
         stack.start()
@@ -120,6 +123,8 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
     supervisor.add("worker-alert", "worker", "alert")
     supervisor.add("scheduler", "scheduler")
     with opened(settings) as record:
+        for line in lost_secrets(record, settings):
+            say(line)
         if settings.demo and _seed(record):
             say("seeded the demo estate (DLV_DEMO=0 leaves it out)")
             _wait_for_map(record)
@@ -155,6 +160,7 @@ def _wait_for_map(record: Record) -> None:
 def web() -> None:
     """Serve the pages and the API."""
     s = with_needs("database_url", "redis_url", "graph_url", "secret_key")
+    check_keys(s)
     os.chdir(ROOT)
     os.execv(  # noqa: S606 - gunicorn takes our place, so that whoever stops us stops it
         sys.executable,
@@ -186,6 +192,11 @@ def worker(queue: str) -> None:
     log_to(sys.stderr, s.log_level)
     from workers.run import run
 
+    if queue in ("check", "alert"):
+        check_keys(s)
+        with opened(s) as record:
+            for line in lost_secrets(record, s):
+                logging.getLogger("dlv.secrets").error(line)
     run(s, queue)
 
 
@@ -323,6 +334,117 @@ def audit_verify() -> None:
     click.echo("the audit log is whole")
 
 
+# ---------------------------------------------------------------- secrets of connections and channels
+
+
+@dlv.group("secrets")
+def secrets_() -> None:
+    """The keys that seal the secrets of connections and channels."""
+
+
+@secrets_.command("status")
+def secrets_status() -> None:
+    """Which keys there are, what each seals, and what is lost; exit code 1 where something is."""
+    from connections import rotation
+    from connections.secrets import box
+
+    with running() as s, opened(s) as record, record.tx() as conn:
+        keys = box(s)
+        found = rotation.survey(conn, keys)
+    for n, key in enumerate(keys.keys):
+        click.echo(f"{key}: seals {found.sealed[key]} secrets{', and new ones' if n == 0 else ''}")
+    if not keys.keys:
+        click.echo("there is no key: nothing can be sealed (DLV_SECRETS_KEYS)")
+    for line in found.lines():
+        click.echo(line, err=True)
+    if found.lost:
+        sys.exit(1)
+
+
+@secrets_.command("rotate")
+@click.option("--new-key", is_flag=True, help="Put a new key first into the file of keys before")
+def secrets_rotate(new_key: bool) -> None:
+    """Seal all secrets anew under the first key, all or none."""
+    from connections import rotation
+    from connections.secrets import box
+    from connections.secrets import new_key as made
+    from store.audit import SYSTEM
+
+    with running() as s, opened(s) as record:
+        if new_key:
+            _write_keys(s, lambda lines: [made(), *lines])
+        with record.tx() as conn:
+            done = rotation.rotate(conn, SYSTEM, box(s))
+    click.echo(
+        f"sealed {done.secrets} secrets anew under {done.key}, of {done.connections} connections and "
+        f"{done.channels} channels"
+    )
+    if not done.secrets and not new_key:
+        click.echo("all that opens was under it already (--new-key makes a new key first)")
+    for line in done.lost.lines():
+        click.echo(line, err=True)
+    if done.lost.lost:
+        sys.exit(1)
+
+
+@secrets_.command("forget")
+@click.argument("key")
+def secrets_forget(key: str) -> None:
+    """Take a key that seals nothing any more out of the file of keys."""
+    from connections import rotation
+    from connections.secrets import box
+
+    with running() as s, opened(s) as record, record.tx() as conn:
+        used = rotation.survey(conn, box(s)).sealed[key]
+        if used:
+            raise BadSetting(f"{key} still seals {used} secrets", hint="`dlv secrets rotate` first")
+        if box(s).first == key:
+            raise BadSetting(f"{key} seals what is new", hint="`dlv secrets rotate --new-key` first")
+        _write_keys(s, lambda lines: [line for line in lines if line.partition(":")[0] != key])
+    click.echo(f"{key} is forgotten")
+
+
+def _write_keys(s: Settings, change: Callable[[list[str]], list[str]]) -> None:
+    from connections.secrets import read_file
+    from embedded.child import write_private
+
+    if s.secrets_keys or not s.secrets_keys_file:
+        raise BadSetting(
+            "the keys stand in DLV_SECRETS_KEYS, which a command cannot write",
+            field="DLV_SECRETS_KEYS",
+            hint='put "id:key" of a new key (id:$(openssl rand -hex 32)) before the others there, start DLV again, then `dlv secrets rotate`',
+        )
+    path = Path(s.secrets_keys_file)
+    lines = read_file(path).replace(",", " ").split()
+    write_private(path, "\n".join(change(lines)) + "\n")
+
+
+def _keys_file(s: Settings, *, make: bool = False) -> str:
+    """The file of keys: the one that is named, else the one in DLV_HOME; made there by `dlv up` where there is none."""
+    from connections.secrets import new_key
+    from embedded.child import secret_file
+
+    if s.secrets_keys or s.secrets_keys_file:
+        return s.secrets_keys_file
+    path = s.home / "secrets" / "secrets_keys"
+    if make:
+        secret_file(path, new_key)
+    return str(path) if path.exists() else ""
+
+
+def check_keys(s: Settings) -> None:
+    """Raise :class:`BadSetting` where the keys of the secrets cannot be read."""
+    from connections.secrets import box
+
+    box(s)
+
+
+def lost_secrets(record: Record, s: Settings) -> list[str]:
+    from connections.rotation import lost_at_start
+
+    return lost_at_start(record, s)
+
+
 # ---------------------------------------------------------------- shared
 
 
@@ -347,6 +469,7 @@ def running(*needs: str) -> Iterator[Settings]:
     from embedded.stack import HomeLock, Stack, Taken
 
     s = settings_module.load()
+    s = s.with_(secrets_keys_file=_keys_file(s))
     log_to(sys.stderr, "WARNING")
     if s.database_url and all(getattr(s, n) for n in needs):
         yield s

@@ -78,7 +78,8 @@ class Supervisor:
             self.servers.append((part, server))
 
     def _with_addresses(self) -> Settings:
-        return self.stack.settings.with_(secret_key=self.settings.secret_key)
+        mine = self.settings
+        return self.stack.settings.with_(secret_key=mine.secret_key, secrets_keys_file=mine.secrets_keys_file)
 
     # ---- our own processes
 

@@ -55,6 +55,8 @@ ADMIN_READS = {
     "GET /api/v1/api-keys/<id>",
     "GET /api/v1/audit",
     "GET /api/v1/audit/verify",
+    "GET /api/v1/connections",
+    "GET /api/v1/connections/<id>",
     "GET /api/v1/users",
     "GET /api/v1/users/<id>",
     "GET /api/v1/users/<id>/sessions",

@@ -13,7 +13,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "dlv.secret" -}}
-{{ required "existingSecret: name a Secret with DLV_SECRET_KEY, POSTGRES_PASSWORD, NEO4J_PASSWORD and VALKEY_PASSWORD (values.yaml says how to make it)" .Values.existingSecret }}
+{{ required "existingSecret: name a Secret with DLV_SECRET_KEY, DLV_SECRETS_KEYS, POSTGRES_PASSWORD, NEO4J_PASSWORD and VALKEY_PASSWORD (values.yaml says how to make it)" .Values.existingSecret }}
 {{- end }}
 
 {{- define "dlv.fromSecret" -}}
@@ -27,6 +27,7 @@ app.kubernetes.io/component: {{ .component }}
 {{ include "dlv.fromSecret" (dict "root" . "as" "VALKEY_PASSWORD" "key" "VALKEY_PASSWORD") }}
 {{ include "dlv.fromSecret" (dict "root" . "as" "DLV_GRAPH_PASSWORD" "key" "NEO4J_PASSWORD") }}
 {{ include "dlv.fromSecret" (dict "root" . "as" "DLV_SECRET_KEY" "key" "DLV_SECRET_KEY") }}
+{{ include "dlv.fromSecret" (dict "root" . "as" "DLV_SECRETS_KEYS" "key" "DLV_SECRETS_KEYS") }}
 {{- $pg := .Values.postgres }}
 {{- $pghost := ternary (printf "%s-postgres" .Release.Name) $pg.host $pg.enabled }}
 - name: DLV_DATABASE_URL
