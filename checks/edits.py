@@ -33,8 +33,8 @@ def create(conn: Conn, actor: Actor, said: Mapping[str, Any]) -> dict[str, Any]:
     kind = kind_of(said["kind"])
     new = {k: v for k, v in said.items() if k != "kind"}
     new.setdefault("every_seconds", kind.every_seconds)
-    new["config"] = whole(kind, new.get("config") or {})
-    _connection(conn, kind, new.get("connection_id"))
+    via = _connection(conn, kind, new.get("connection_id"))
+    new["config"] = whole(kind, new.get("config") or {}, via)
     return store.create(conn, actor, kind.name, new)
 
 
@@ -45,24 +45,27 @@ def edit(
     was = store.get(conn, id_)
     kind = kind_of(was["kind"])
     said = dict(changes)
-    if "config" in said:
-        if not isinstance(said["config"], Mapping):
+    via = _connection(conn, kind, said.get("connection_id", was["connection_id"]), was["connection_id"])
+    if "config" in said or "connection_id" in said:
+        asked = said.get("config") or {}
+        if not isinstance(asked, Mapping):
             raise Invalid("config is an object", field="config")
         names = {f.name for f in kind.fields}
-        kept = {k: v for k, v in was["config"].items() if k in names}
-        said["config"] = whole(kind, kept | dict(said["config"]))
-    if "connection_id" in said:
-        _connection(conn, kind, said["connection_id"])
+        said["config"] = whole(kind, {k: v for k, v in was["config"].items() if k in names} | dict(asked), via)
     return store.edit(conn, actor, id_, said, version, anew=_elsewhere(kind, was, said))
 
 
-def whole(kind: Kind, config: Any) -> dict[str, Any]:
-    """A config with its defaults, each field and what they mean together checked."""
+def whole(kind: Kind, config: Any, via: str | None) -> dict[str, Any]:
+    """A config with its defaults, each field and what they mean together checked. ``via``: kind of the connection."""
     if not isinstance(config, Mapping):
         raise Invalid("config is an object", field="config")
     out = checked(kind.fields, config)
+    if kind.needs_connection(out) and via is None:
+        raise Invalid(
+            f"{kind.label} needs a connection", field="connection_id", hint=f"choose a {_kinds(kind)} connection"
+        )
     if kind.agree is not None:
-        kind.agree(out)
+        kind.agree(out, via)
     return out
 
 
@@ -74,21 +77,27 @@ def _elsewhere(kind: Kind, was: Mapping[str, Any], said: Mapping[str, Any]) -> b
     return any(not f.limit and new.get(f.name) != was["config"].get(f.name) for f in kind.fields)
 
 
-def _connection(conn: Conn, kind: Kind, id_: Any) -> None:
-    """The connection is one that the kind looks through."""
-    if not kind.connections:
-        if id_ is not None:
-            raise Invalid(f"{kind.label} needs no connection", field="connection_id")
-        return
-    kinds = "any" if "*" in kind.connections else " or ".join(kind.connections)
+def _kinds(kind: Kind) -> str:
+    return "" if "*" in kind.connections else " or ".join(kind.connections)
+
+
+def _connection(conn: Conn, kind: Kind, id_: Any, kept: Any = None) -> str | None:
+    """The kind of the connection, one that this kind of check looks through; None where none is named. ``kept`` is the
+    one it has: that may have been removed meanwhile."""
     if id_ is None:
-        raise Invalid(f"{kind.label} needs a connection", field="connection_id", hint=f"{kinds} connection")
-    row = conn.execute("select kind from connection where id = %s and retired_at is null", (id_,)).fetchone()
+        return None
+    if not kind.connections:
+        raise Invalid(f"{kind.label} needs no connection", field="connection_id")
+    row = conn.execute(
+        "select kind from connection where id = %s and (retired_at is null or id = %s)", (id_, kept)
+    ).fetchone()
     if row is None:
         raise Invalid(f"no connection has the id {id_}", field="connection_id")
-    if not kind.takes(row["kind"]):
+    via: str = row["kind"]
+    if not kind.takes(via):
         raise Invalid(
-            f"{kind.label} does not look through a connection of kind {row['kind']}",
+            f"{kind.label} does not look through a connection of kind {via}",
             field="connection_id",
-            hint=f"choose a {kinds} connection",
+            hint=f"choose a {_kinds(kind)} connection",
         )
+    return via

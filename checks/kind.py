@@ -25,7 +25,8 @@ class Kind:
     ``systems``: nodes of these systems are offered the kind first. ``types``: the types of node it can speak of.
     ``learns``: how many past numbers judging wants; above 0 it is also handed ``Past.weekly``.
     ``says``: one sentence, what a failure of it means. ``unit`` is what its number counts, for people ("rows", "s").
-    ``agree`` looks at a whole config and raises :class:`errors.Invalid` where its fields contradict each other.
+    ``agree`` is handed a whole config and the kind of the connection (None: none) and raises :class:`errors.Invalid`
+    where the fields contradict each other. ``through``: whether a config looks through its connection at all.
     ``accepts``: people can declare what was seen to be the new normal (:attr:`checks.result.Spec.accepted`).
     """
 
@@ -42,7 +43,12 @@ class Kind:
     learns: int = 0
     unit: str = ""
     accepts: bool = False
-    agree: Callable[[Mapping[str, Any]], None] | None = None
+    agree: Callable[[Mapping[str, Any], str | None], None] | None = None
+    through: Callable[[Mapping[str, Any]], bool] = lambda _: True
+
+    def needs_connection(self, config: Mapping[str, Any]) -> bool:
+        """Whether a check of this config must have a connection."""
+        return bool(self.connections) and self.through(config)
 
     def takes(self, connection_kind: str) -> bool:
         """Whether it looks through connections of this kind."""

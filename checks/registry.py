@@ -43,7 +43,7 @@ def look(spec: Spec, link: Link | None, past: Past, now: datetime) -> Verdict:
         return _not_checked(
             spec, link, CannotLook(f"this DLV knows no kind of check called {spec.kind[:60]!r}")
         )
-    if kind.connections and link is None:
+    if link is None and kind.needs_connection(spec.config):
         gone = CannotLook(
             "its connection was removed or never chosen", hint="choose a connection in the check's form"
         )
@@ -69,13 +69,10 @@ def _not_checked(spec: Spec, link: Link | None, e: CannotLook) -> Verdict:
 
 def _clean(verdict: Verdict, link: Link | None) -> Verdict:
     """The verdict without a secret of the connection in any of its words, whatever the other side answered."""
-    secrets = [s for s in (link.secret.values() if link else ()) if len(s) >= 4]
 
     def words(value: Any) -> Any:
         if isinstance(value, str):
-            for secret in secrets:
-                value = value.replace(secret, "***")
-            return value.replace("\x00", "")
+            return (link.hide(value) if link else value).replace("\x00", "")
         if isinstance(value, Mapping):
             return {str(k): words(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
