@@ -51,7 +51,9 @@ def edit(
         if not isinstance(asked, Mapping):
             raise Invalid("config is an object", field="config")
         names = {f.name for f in kind.fields}
-        said["config"] = whole(kind, {k: v for k, v in was["config"].items() if k in names} | dict(asked), via)
+        said["config"] = whole(
+            kind, {k: v for k, v in was["config"].items() if k in names} | dict(asked), via
+        )
     return store.edit(conn, actor, id_, said, version, anew=_elsewhere(kind, was, said))
 
 
@@ -62,7 +64,9 @@ def whole(kind: Kind, config: Any, via: str | None) -> dict[str, Any]:
     out = checked(kind.fields, config)
     if kind.needs_connection(out) and via is None:
         raise Invalid(
-            f"{kind.label} needs a connection", field="connection_id", hint=f"choose a {_kinds(kind)} connection"
+            f"{kind.label} needs a connection",
+            field="connection_id",
+            hint=f"choose a {_kinds(kind)} connection",
         )
     if kind.agree is not None:
         kind.agree(out, via)

@@ -89,8 +89,8 @@ def cannot(link: Link, e: BaseException) -> CannotLook:
 
 
 def _numbered(e: object) -> bool:
-    args = getattr(e, "args", ())
-    return bool(args) and isinstance(args[0], int)
+    args: tuple[Any, ...] = getattr(e, "args", ())
+    return len(args) > 0 and isinstance(args[0], int)
 
 
 def _of_statement(e: BaseException) -> CannotLook | None:
@@ -109,7 +109,9 @@ def _of_statement(e: BaseException) -> CannotLook | None:
     if state == "42703" or number == 1054 or text.startswith("no such column"):
         return CannotLook("it names a column that is not there", step="answer", hint="check the names in it")
     if state in ("42601",) or number == 1064 or "syntax error" in text:
-        return CannotLook("the database does not understand the query", step="answer", hint="check its syntax")
+        return CannotLook(
+            "the database does not understand the query", step="answer", hint="check its syntax"
+        )
     if state in ("25006",) or number == 1792 or "readonly database" in text or "attempt to write" in text:
         return CannotLook("the query wants to write, and checks only read", step="answer")
     return None
@@ -132,8 +134,12 @@ def find(c: sa.Connection, link: Link, spec: Spec) -> Table | None:
     names differ by nothing else. :class:`CannotLook` where the check or the connection cannot mean a table here."""
     parts = named(spec)
     if not parts:
-        raise CannotLook("it is not said which table to look at", step="answer", hint="name the table in the check's form")
-    name, schema, database = parts[-1], (parts[-2] if len(parts) > 1 else None), (parts[-3] if len(parts) > 2 else None)
+        raise CannotLook(
+            "it is not said which table to look at", step="answer", hint="name the table in the check's form"
+        )
+    name, *above = parts[::-1]
+    schema = above[0] if above else None
+    database = above[1] if len(above) > 1 else None
     if link.kind == "postgres" and database and database.lower() != str(link.fields["database"]).lower():
         raise CannotLook(
             f"the table lies in the database {database}, and the connection leads to {link.fields['database']}",
@@ -144,7 +150,9 @@ def find(c: sa.Connection, link: Link, spec: Spec) -> Table | None:
         args["schema"] = link.get("database")
         if args["schema"] is None:
             raise CannotLook(
-                "it is not said which database the table lies in", step="answer", hint="name it as database.table"
+                "it is not said which database the table lies in",
+                step="answer",
+                hint="name it as database.table",
             )
     if link.kind == "sqlite":
         args["schema"] = None

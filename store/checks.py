@@ -145,11 +145,12 @@ def spec(conn: Conn, id_: UUID) -> Spec | None:
     )  # fmt: skip
 
 
-def past(conn: Conn, id_: UUID, n: int, now: datetime | None = None, zone: str = "UTC") -> Past:
+def past(conn: Conn, id_: UUID, n: int, now: datetime | None = None) -> Past:
     """State, memory and the newest ``n`` numbers of a check. With ``n`` above 0 also the mean of the same hour of the
-    same weekday in each of the :data:`WEEKS` weeks before ``now``, hours as the clock of ``zone`` counts them."""
+    same weekday in each of the :data:`WEEKS` weeks before ``now``, as the clocks of its config's ``zone`` count hours.
+    """
     state = conn.execute(
-        """select s.status, s.memory, c.learnt_from from check_state s join health_check c on c.id = s.check_id
+        """select s.status, s.memory, c.learnt_from, coalesce(c.config ->> 'zone', 'UTC') as zone from check_state s join health_check c on c.id = s.check_id
             where s.check_id = %s""",
         (id_,),
     ).fetchone()
@@ -168,7 +169,7 @@ def past(conn: Conn, id_: UUID, n: int, now: datetime | None = None, zone: str =
              join check_result r on r.check_id = %s and r.slot_at >= h.at and r.slot_at < h.at + interval '1 hour'
               and r.slot_at >= %s and r.value is not null and r.status in ('ok', 'warn', 'fail')
             group by h.at order by h.at""",
-        (_same_hours(now or datetime.now(UTC), zone), id_, state["learnt_from"]),
+        (_same_hours(now or datetime.now(UTC), state["zone"]), id_, state["learnt_from"]),
     ).fetchall()
     return Past(
         state["status"],

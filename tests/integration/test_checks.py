@@ -184,13 +184,14 @@ def test_the_past_is_of_what_said_something_and_of_the_same_hours(record: Record
         (now - timedelta(minutes=1), "muted", 60.0),
     )  # fmt: skip
     with record.tx() as conn:
-        past = checks.past(conn, id_, 3, now, "Europe/Berlin")
         utc = checks.past(conn, id_, 3, now)
+        conn.execute('update health_check set config = config || \'{"zone": "Europe/Berlin"}\'')
+        past = checks.past(conn, id_, 3, now)
         assert checks.past(conn, id_, 0, now).values == ()
         conn.execute(
             "update health_check set learnt_from = %s where id = %s", (now - timedelta(minutes=5), id_)
         )
-        anew = checks.past(conn, id_, 3, now, "Europe/Berlin")
+        anew = checks.past(conn, id_, 3, now)
     assert [v for _, v in past.values] == [2.0, 1.0, 50.0]
     assert [v for _, v in past.weekly] == [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
     assert [v for _, v in utc.weekly] == [4.0, 3.0, 2.0, 1.0]
