@@ -6,7 +6,6 @@ its audit row in the same transaction.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,9 +14,10 @@ from zoneinfo import ZoneInfo
 
 from psycopg.types.json import Jsonb
 
+from checks import schedule
 from checks.result import About, Beat, Past, Spec
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit, health, nodes
+from store import audit, health, nodes, slots
 from store.audit import Actor
 from store.record import Conn
 
@@ -196,7 +196,7 @@ def create(conn: Conn, actor: Actor, kind: str, said: Mapping[str, Any]) -> dict
             raise Invalid(f"a check needs its {field.replace('_', ' ')}", field=field)
     _known(conn, new)
     id_ = uuid4()
-    offset = spread(id_, new["every_seconds"])
+    offset = schedule.offset_of(id_, new["every_seconds"])
     with conn.transaction():
         conn.execute(
             """insert into health_check (id, name, kind, node_id, connection_id, config, severity, every_seconds,
@@ -204,7 +204,7 @@ def create(conn: Conn, actor: Actor, kind: str, said: Mapping[str, Any]) -> dict
                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             (
                 id_, new["name"], kind, new["node_id"], new["connection_id"], Jsonb(new["config"]), new["severity"],
-                new["every_seconds"], offset, _next(conn, offset, new["every_seconds"]),
+                new["every_seconds"], offset, _next(conn, id_, new["every_seconds"]),
             ),
         )  # fmt: skip
         conn.execute("insert into check_state (check_id) values (%s)", (id_,))
@@ -237,14 +237,15 @@ def edit(
         return get(conn, id_)
     _known(conn, said)
     new = now | said
-    offset = spread(id_, new["every_seconds"])
+    slots.due(conn, checks=[id_])
+    offset = schedule.offset_of(id_, new["every_seconds"])
     conn.execute(
         """update health_check set name = %s, node_id = %s, connection_id = %s, config = %s, severity = %s,
                   every_seconds = %s, offset_seconds = %s, version = version + 1,
                   next_slot_at = case when paused_at is null and retired_at is null then %s end where id = %s""",
         (
             new["name"], new["node_id"], new["connection_id"], Jsonb(new["config"]), new["severity"],
-            new["every_seconds"], offset, _next(conn, offset, new["every_seconds"]), id_,
+            new["every_seconds"], offset, _next(conn, id_, new["every_seconds"]), id_,
         ),
     )  # fmt: skip
     if anew:
@@ -298,9 +299,10 @@ def _life(
             version=was["version"],
             hint="look at what changed and try again with the new version",
         )
+    slots.due(conn, checks=[id_])
     conn.execute(
         f"update health_check set {change}, version = version + 1 where id = %(id)s",
-        {"id": id_, "next": _next(conn, was["offset_seconds"], was["every_seconds"])},
+        {"id": id_, "next": _next(conn, id_, was["every_seconds"])},
     )
     if action in ("resume", "unretire"):
         _forget(conn, id_)
@@ -489,25 +491,11 @@ def _judge(conn: Conn, *nodes_: UUID) -> None:
 
 
 def _now(conn: Conn) -> datetime:
-    row = conn.execute("select clock_timestamp() as at").fetchone()
+    row = conn.execute("select dlv_now() as at").fetchone()
     assert row is not None
     at: datetime = row["at"]
     return at
 
 
-# ---------------------------------------------------------------- slots in time
-
-
-def spread(id_: UUID, every: int) -> int:
-    """Offset of a check's slots: by its id, so that those of one rhythm do not all fall on one second."""
-    return int.from_bytes(hashlib.blake2b(id_.bytes, digest_size=8).digest(), "big") % every
-
-
-def next_slot(after: datetime, offset: int, every: int) -> datetime:
-    """The first slot after a moment: slots lie at offset + k * every since the epoch."""
-    k = (after.timestamp() - offset) // every + 1
-    return datetime.fromtimestamp(offset + k * every, UTC)
-
-
-def _next(conn: Conn, offset: int, every: int) -> datetime:
-    return next_slot(_now(conn), offset, every)
+def _next(conn: Conn, id_: UUID, every: int) -> datetime:
+    return schedule.slot_after(_now(conn), every, schedule.offset_of(id_, every))

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from checks import edits, registry
+from checks import edits, registry, schedule
 from checks.result import Past
 from errors import Changed, Conflict, Invalid, NotFound
 from store import audit, checks, node_edits
@@ -48,18 +48,11 @@ def test_a_check_is_made_whole_and_its_first_slot_lies_in_its_rhythm(record: Rec
     made = heartbeat(record, node(record), every_seconds=300)
     assert made["config"] == {"expect": 86400, "grace": 900}
     assert (made["state"], made["status"], made["version"]) == ("unknown", "not_checked", 1)
-    offset = checks.spread(made["id"], 300)
+    offset = schedule.offset_of(made["id"], 300)
     now = datetime.now(UTC)
     assert now < made["next_slot_at"] <= now + timedelta(seconds=301)
     assert (made["next_slot_at"].timestamp() - offset) % 300 == 0
     assert audited(record) == ["check.create"]
-
-
-def test_slots_of_one_rhythm_spread() -> None:
-    offsets = [checks.spread(uuid4(), 60) for _ in range(600)]
-    busiest = max(offsets.count(n) for n in range(60))
-    assert set(offsets) == set(range(60))
-    assert busiest < 40
 
 
 @pytest.mark.parametrize(
