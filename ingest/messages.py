@@ -280,6 +280,22 @@ def first_line(text: str, longest: int = 300) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
+_TRACEBACK = "Traceback (most recent call last)"
+_RAISED = re.compile(
+    r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Failure|Failed)\b"
+)
+
+
+def error_line(text: str, longest: int = 300) -> str:
+    """The line of a message or stack trace that says what went wrong: the last that raises in Python's tracebacks,
+    which begin with where it happened, else the first. Redacted and cut."""
+    if _TRACEBACK in text:
+        raised = [line.strip() for line in text.splitlines() if _RAISED.match(line.strip())]
+        if raised:
+            return first_line(raised[-1], longest)
+    return first_line(text, longest)
+
+
 def _redact_text(text: str, sql: Callable[[str], str]) -> str:
     text = credentials(text)
     text = _SQLALCHEMY_PARAMETERS.sub(rf"\1{GONE}\2", text)

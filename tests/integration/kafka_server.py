@@ -1,0 +1,303 @@
+"""A real Kafka broker (KRaft, one node) and a real Kafka Connect, from the jars that deploy/test-tools.sh leaves in .cache.
+
+``kafka`` and ``connect`` are fixtures of the session: tests that share them are of one xdist_group, "kafka".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from serving import CACHE
+
+from embedded import child
+
+VERSION = "4.3.1"
+JARS = CACHE / f"kafka-{VERSION}"
+MISSING = [
+    what
+    for what, found in {
+        "Java (java on the path)": shutil.which("java"),
+        f"Kafka {VERSION} in .cache": list(JARS.glob("kafka_2.13-*.jar")),
+        f"Kafka Connect {VERSION} in .cache": list(JARS.glob("connect-file-*.jar")),
+    }.items()
+    if not found
+]
+#: marks of every test that uses these servers
+MARKS = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("kafka"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"no {', no '.join(MISSING)}: deploy/test-tools.sh java fetches it"
+    ),
+]
+JAVA = (
+    "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto", "-Djava.awt.headless=true",
+)  # fmt: skip
+
+
+class Java:
+    """A server of Java classes from :data:`JARS`, in a folder of its own."""
+
+    def __init__(self, name: str, heap: str = "256m") -> None:
+        self.name = name
+        self.heap = heap
+        self.home = Path(tempfile.mkdtemp(dir="/tmp", prefix=f"dlv-{name}-"))
+        self.log = self.home / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str | Path, log_levels: dict[str, str] | None = None) -> list[str | Path]:
+        levels = [f"-Dorg.slf4j.simpleLogger.log.{k}={v}" for k, v in (log_levels or {}).items()]
+        return [
+            "java", "-Xms64m", f"-Xmx{self.heap}", *JAVA, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *levels,
+            "-cp", f"{JARS}/*", *arguments,
+        ]  # fmt: skip
+
+    def begin(self, command: list[str | Path]) -> None:
+        self.process = child.start(command, log=self.log, note=self.home / "pid")
+
+    def stop(self) -> None:
+        """At once, with everything it started: nothing in its folder is wanted any more."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+BROKER = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={home}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+default.replication.factor=1
+min.insync.replicas=1
+group.initial.rebalance.delay.ms=0
+# a client that names a topic which does not exist makes it: as in many a real cluster
+auto.create.topics.enable=true
+broker.session.timeout.ms=6000
+num.network.threads=1
+num.io.threads=2
+num.recovery.threads.per.data.dir=1
+log.cleaner.dedupe.buffer.size=4194304
+controlled.shutdown.enable=false
+"""
+
+
+@dataclass
+class Kafka:
+    """The broker: ``bootstrap`` leads to it."""
+
+    server: Java = field(default_factory=lambda: Java("kafka"))
+    port: int = field(default_factory=child.free_port)
+    controller: int = field(default_factory=child.free_port)
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        home = self.server.home
+        conf = home / "server.properties"
+        conf.write_text(BROKER.format(port=self.port, controller=self.controller, home=home))
+        formatting = self.server.command(
+            "kafka.tools.StorageTool", "format", "--config", conf, "--cluster-id", "dGVzdC1jbHVzdGVyLTAwMQ"
+        )
+        done = subprocess.run([str(c) for c in formatting], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        levels = {"kafka.server.KafkaRaftServer": "info"}
+        self.server.begin(self.server.command("kafka.Kafka", conf, log_levels=levels))
+        assert self.server.process is not None
+        child.wait_ready(self.server.process, self._ready, name="Kafka", log=self.server.log, timeout=120)
+        self._first_group()
+
+    def _ready(self) -> str | None:
+        return (
+            None
+            if "Kafka Server started" in self.server.log.read_text()
+            else "it has not said that it started"
+        )
+
+    def _first_group(self) -> None:
+        """The topic of offsets is made now: the first consumer would wait three seconds for it."""
+        admin = self.admin()
+        end = time.monotonic() + 30
+        while True:
+            try:
+                admin.describe_consumer_groups(["warm-up"], request_timeout=5)["warm-up"].result(6)
+                return
+            except KafkaException:
+                assert time.monotonic() < end, "the coordinator never came"
+                time.sleep(0.1)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, signum: int) -> None:
+        assert self.server.process is not None
+        os.kill(self.server.process.pid, signum)
+
+    # ---- what tests do with it, by its own client
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def make(self, topic: str, partitions: int = 1, **settings: str) -> None:
+        new = NewTopic(topic, partitions, 1, config=settings)
+        admin = self.admin()  # an answer to a client that is gone never comes
+        for made in admin.create_topics([new], request_timeout=10).values():
+            made.result(10)
+
+    def topics(self) -> set[str]:
+        return set(self.admin().list_topics(timeout=10).topics)
+
+    def produce(self, topic: str, n: int, partition: int | None = None) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        for i in range(n):
+            where = {} if partition is None else {"partition": partition}
+            producer.produce(topic, key=str(i), value=b"{}", **where)
+        assert producer.flush(20) == 0
+
+    def consumer(self, group: str) -> Consumer:
+        return Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": group, "auto.offset.reset": "earliest",
+             "enable.auto.commit": False, "log_level": 0}
+        )  # fmt: skip
+
+    def consume(self, topic: str, group: str, n: int) -> Consumer:
+        """Read ``n`` records, commit them, and hand the consumer over, which is still a member."""
+        consumer = self.consumer(group)
+        consumer.subscribe([topic])
+        got, end = 0, time.monotonic() + 30
+        while got < n:
+            assert time.monotonic() < end, f"only {got} of {n} came"
+            for message in consumer.consume(n - got, timeout=0.5):
+                assert message.error() is None, message.error()
+                got += 1
+        consumer.commit(asynchronous=False)
+        return consumer
+
+
+CONNECT = """bootstrap.servers={bootstrap}
+listeners=http://127.0.0.1:{port}
+rest.advertised.host.name=127.0.0.1
+key.converter=org.apache.kafka.connect.storage.StringConverter
+value.converter=org.apache.kafka.connect.storage.StringConverter
+plugin.discovery=service_load
+offset.flush.interval.ms=1000
+topic.creation.enable=true
+group.id=connect-test
+config.storage.topic=connect-configs
+config.storage.replication.factor=1
+offset.storage.topic=connect-offsets
+offset.storage.replication.factor=1
+offset.storage.partitions=1
+status.storage.topic=connect-status
+status.storage.replication.factor=1
+status.storage.partitions=1
+scheduled.rebalance.max.delay.ms=0
+"""
+
+
+@dataclass
+class Connect:
+    """A distributed worker: ``url`` is its REST interface."""
+
+    kafka: Kafka
+    server: Java = field(default_factory=lambda: Java("connect"))
+    port: int = field(default_factory=child.free_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        conf = self.server.home / "connect.properties"
+        conf.write_text(CONNECT.format(bootstrap=self.kafka.bootstrap, port=self.port))
+        main = "org.apache.kafka.connect.cli.ConnectDistributed"
+        self.server.begin(self.server.command(main, conf))
+        assert self.server.process is not None
+        child.wait_ready(
+            self.server.process, self._ready, name="Kafka Connect", log=self.server.log, timeout=120
+        )
+
+    def _ready(self) -> str | None:
+        try:
+            answer = requests.get(f"{self.url}/health", timeout=2)
+            return None if answer.ok else f"/health answers {answer.status_code}"
+        except requests.RequestException as e:
+            return str(e)
+
+    def call(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """409 while its workers rebalance: asked again."""
+        for _ in range(100):
+            answer = requests.request(method, self.url + path, json=body, timeout=10)
+            if answer.status_code != 409:
+                return answer
+            time.sleep(0.1)
+        return answer
+
+    def put(self, name: str, **config: str) -> None:
+        """Make a connector, and wait until it has a task that is no longer being started."""
+        answer = self.call("PUT", f"/connectors/{name}/config", {"tasks.max": "1", **config})
+        assert answer.ok, answer.text
+        self.until(name, lambda s: bool(s["tasks"]) and all(t["state"] != "UNASSIGNED" for t in s["tasks"]))
+
+    def until(self, name: str, good: Any) -> dict[str, Any]:
+        end, status = time.monotonic() + 30, None
+        while time.monotonic() < end:
+            answer = self.call("GET", f"/connectors/{name}/status")
+            if answer.ok:
+                status = answer.json()
+                if good(status):
+                    return dict(status)
+            time.sleep(0.05)
+        raise AssertionError(f"{name} never came there: {status}\n{self.server.log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    broker = Kafka()
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.server.stop()
+
+
+@pytest.fixture(scope="session")
+def connect(kafka: Kafka) -> Iterator[Connect]:
+    worker = Connect(kafka)
+    try:
+        worker.start()
+        yield worker
+    finally:
+        worker.server.stop()
