@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -36,7 +37,7 @@ def slot_after(at: datetime, every: int, offset: int) -> datetime:
 
 def offset_of(check: UUID, every: int) -> int:
     """An offset that spreads checks of one interval evenly, always the same for the same check."""
-    return check.int % every
+    return int.from_bytes(hashlib.blake2b(check.bytes, digest_size=8).digest(), "big") % every
 
 
 def due(next_slot: datetime, every: int, offset: int, now: datetime) -> Due | None:

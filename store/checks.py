@@ -236,8 +236,8 @@ def edit(
     if not said:
         return get(conn, id_)
     _known(conn, said)
+    slots.due(conn, checks=[id_])  # what was due until now is of the old interval
     new = now | said
-    slots.due(conn, checks=[id_])
     offset = schedule.offset_of(id_, new["every_seconds"])
     conn.execute(
         """update health_check set name = %s, node_id = %s, connection_id = %s, config = %s, severity = %s,

@@ -194,7 +194,7 @@ def look_at(record: Record, settings: Settings, row: Mapping[str, Any]) -> Verdi
             if row["connection_id"]:
                 link = open_link(conn, settings, row["connection_id"], slots.LOOK_SECONDS)
             kind = registry.KINDS.get(row["kind"])
-            past = check_store.past(conn, row["check_id"], kind.learns if kind else 0, row["started_at"])
+            past = check_store.past(conn, spec.id, kind.learns if kind else 0, row["started_at"])
     except DlvError as e:
         return Verdict("not_checked", f"could not look: {e.message}")
     except Exception as e:
