@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
@@ -53,11 +53,16 @@ def page(
 
 
 def create(
-    conn: Conn, actor: Actor, name: str, kind: str, fields: Mapping[str, Any], secrets: Mapping[str, Any]
+    conn: Conn,
+    actor: Actor,
+    id_: UUID,
+    name: str,
+    kind: str,
+    fields: Mapping[str, Any],
+    secrets: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """A new channel. ``fields`` are checked by its kind, ``secrets`` are sealed."""
+    """A new channel. ``fields`` are checked by its kind, ``secrets`` are sealed for ``id_``."""
     name = name_of(name, "a channel's name")
-    id_ = uuid4()
     try:
         with conn.transaction():
             conn.execute(
@@ -147,6 +152,15 @@ def tested(conn: Conn, id_: UUID, ok: bool, message: str, hint: str) -> None:
                                                              'hint', %s::text) where id = %s""",
         (ok, message, hint, id_),
     )
+
+
+def told(conn: Conn, ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
+    """{id: id, name, kind, fields} of those that are still there: what deciding whom to tell needs."""
+    rows = conn.execute(
+        "select id, name, kind, fields from channel where id = any(%s) and retired_at is null",
+        (list(set(ids)),),
+    )
+    return {r["id"]: r for r in rows}
 
 
 def locked(conn: Conn, id_: UUID) -> dict[str, Any]:

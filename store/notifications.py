@@ -79,16 +79,14 @@ def put(
 
 
 def test(
-    conn: Conn, channel_id: UUID, content: Mapping[str, Any], *, error: str = "", answer: str = ""
-) -> UUID:
+    conn: Conn, id_: UUID, channel_id: UUID, content: Mapping[str, Any], *, error: str = "", answer: str = ""
+) -> None:
     """Note a test message that was sent by hand and what came of it."""
-    id_ = uuid4()
     conn.execute(
         """insert into notification (id, channel_id, event, content, status, attempts, error, answer, ended_at)
            values (%s, %s, 'test', %s, %s, 1, %s, %s, now())""",
         (id_, channel_id, Jsonb(dict(content)), "failed" if error else "delivered", error, answer),
     )
-    return id_
 
 
 def known(conn: Conn, incident_id: UUID) -> dict[UUID, dict[str, Any]]:
@@ -174,16 +172,13 @@ def failed(conn: Conn, row: Mapping[str, Any], error: str, again: float | None) 
 def to_remind(conn: Conn, limit: int = 50) -> list[dict[str, Any]]:
     """Messages of open incidents that nobody acknowledged and that are to be told again; takes the mark off them."""
     rows = conn.execute(
-        """select n.id, n.incident_id, n.channel_id, n.rule_id,
-                  i.status = 'open' and i.acknowledged_at is null as open
-             from notification n join incident i on i.id = n.incident_id
+        """select n.id, n.incident_id, n.channel_id, n.rule_id, n.content, c.kind, c.fields, c.name as channel_name,
+                  i.status = 'open' and i.acknowledged_at is null and c.retired_at is null as open
+             from notification n join incident i on i.id = n.incident_id join channel c on c.id = n.channel_id
             where n.remind_at <= now() order by n.remind_at limit %s for update of n skip locked""",
         (limit,),
     ).fetchall()
-    conn.execute(
-        "update notification set remind_at = null where id = any(%s)",
-        ([r["id"] for r in rows],),
-    )
+    conn.execute("update notification set remind_at = null where id = any(%s)", ([r["id"] for r in rows],))
     return [r for r in rows if r["open"]]
 
 

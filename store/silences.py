@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from alerts.routing import EVERY, Silence
 from errors import Changed, Invalid, NotFound
-from store import audit
+from store import audit, incidents
 from store.alert_rules import facts, ids_of, words_of
 from store.audit import Actor
 from store.record import Conn
@@ -167,12 +167,13 @@ def end(conn: Conn, actor: Actor, id_: UUID, version: int | None = None) -> dict
 
 def look_again(conn: Conn, id_: UUID) -> None:
     """Open incidents that this silence kept back are decided about anew."""
-    conn.execute(
-        """update incident set notify_at = least(notify_at, now())
-            where status = 'open'
-              and id in (select incident_id from notification where silence_id = %s and status = 'silenced')""",
+    kept = conn.execute(
+        """select distinct i.id from notification n join incident i on i.id = n.incident_id
+            where n.silence_id = %s and n.status = 'silenced' and i.status = 'open'""",
         (id_,),
-    )
+    ).fetchall()
+    for row in kept:
+        incidents.due(conn, row["id"], datetime.now(UTC))
 
 
 def _locked(conn: Conn, id_: UUID) -> dict[str, Any]:

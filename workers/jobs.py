@@ -92,6 +92,7 @@ def check() -> None:
 def alert() -> None:
     """Decide about incidents and tell people."""
     from graph.driver import connect
+    from workers import delivery
     from workers.alerting import step
 
     settings = settings_module.load()
@@ -101,6 +102,7 @@ def alert() -> None:
         if drain(lambda: step(record, graph, settings)):
             _wake_next(settings.redis_url, wake.ALERT)
     finally:
+        delivery.settle()
         graph.close()
         record.close()
 

@@ -144,7 +144,7 @@ def tick(record: Record, client: redis.Redis) -> list[str]:
                   exists (select 1 from graph_dirty) as project,
                   exists (select 1 from check_slot where due_again <= dlv_now()) as "check",
                   exists (select 1 from transition_pending)
-                    or exists (select 1 from notification where next_try_at <= now())
+                    or exists (select 1 from notification where next_try_at <= now() or remind_at <= now())
                     or exists (select 1 from incident where notify_at <= now()) as alert"""
     )
     assert row is not None
