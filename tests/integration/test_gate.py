@@ -48,6 +48,9 @@ RESPONDER_WRITES = VIEWER_WRITES | {
     "PATCH /api/v1/annotations/<id>",
     "DELETE /api/v1/annotations/<id>",
     "POST /api/v1/edges/<id>/annotations",
+    "POST /api/v1/silences",
+    "PATCH /api/v1/silences/<id>",
+    "DELETE /api/v1/silences/<id>",
 }
 #: what only admins may even read
 ADMIN_READS = {
@@ -57,6 +60,8 @@ ADMIN_READS = {
     "GET /api/v1/audit/verify",
     "GET /api/v1/connections",
     "GET /api/v1/connections/<id>",
+    "GET /api/v1/channels",
+    "GET /api/v1/channels/<id>",
     "GET /api/v1/users",
     "GET /api/v1/users/<id>",
     "GET /api/v1/users/<id>/sessions",
