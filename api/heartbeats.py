@@ -86,5 +86,5 @@ def _beat(call: Call, token: str, kind: str) -> Response:
         check = checks.by_token(conn, token_hash(token))
         if check is None:
             raise wrong_token()
-        checks.beat(conn, check["id"], kind, redact_text(call.query.note))
+        checks.beat(conn, check, kind, redact_text(call.query.note))
     return Response("ok\n", content_type="text/plain", headers={"Cache-Control": "no-store"})

@@ -123,7 +123,7 @@ def spec(conn: Conn, id_: UUID) -> Spec | None:
     """What a kind is handed, with what the record knows of the node; None where the check is gone or retired."""
     row = conn.execute(
         """select c.id, c.name, c.kind, a.node_id, c.config, c.severity, c.every_seconds, c.connection_id, c.accepted,
-                  c.begun_at, c.token_hash is not null as beats, n.type, n.kind as node_kind, n.system, n.made_at, n.last_seen,
+                  c.begun_at, n.type, n.kind as node_kind, n.system, n.made_at, n.last_seen,
                   (select jsonb_agg(jsonb_build_array(o.namespace, o.name) order by o.id <> c.node_id, o.last_seen desc, o.id)
                      from alias o where o.node_id = a.node_id) as names
              from health_check c join alias a on a.id = c.node_id join node n on n.id = a.node_id
@@ -139,7 +139,7 @@ def spec(conn: Conn, id_: UUID) -> Spec | None:
             row["type"], row["node_kind"], row["system"], tuple((n[0], n[1]) for n in row["names"]), row["made_at"],
             row["last_seen"],
         ),
-        beats=tuple(beats(conn, id_)) if row["beats"] else (),
+        beats=tuple(beats(conn, id_)) if row["connection_id"] is None else (),
         accepted=row["accepted"],
         begun_at=row["begun_at"],
     )  # fmt: skip
@@ -189,7 +189,7 @@ def _same_hours(now: datetime, zone: str) -> list[datetime]:
 
 
 def create(conn: Conn, actor: Actor, kind: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """A new check. ``said``: :data:`FIELDS`, the config whole. It looks for the first time within a minute."""
+    """A new check. ``said``: :data:`FIELDS`, the config whole. It looks for the first time at once."""
     new = {"severity": "error", "connection_id": None, "config": {}} | checked(said)
     for field in ("name", "node_id", "every_seconds"):
         if field not in new:
@@ -208,6 +208,7 @@ def create(conn: Conn, actor: Actor, kind: str, said: Mapping[str, Any]) -> dict
             ),
         )  # fmt: skip
         conn.execute("insert into check_state (check_id) values (%s)", (id_,))
+        slots.now(conn, id_)
     audit.write(conn, actor, "check.create", "check", id_, None, {"kind": kind} | _told(new))
     return get(conn, id_)
 
@@ -254,6 +255,8 @@ def edit(
             (id_,),
         )
         _forget(conn, id_, memory=True)
+    if said.keys() & {"config", "node_id", "connection_id", "severity"}:
+        slots.now(conn, id_)
     _judge(conn, was["on_node"], new["node_id"])
     audit.write(conn, actor, "check.edit", "check", id_, _told({k: now[k] for k in said}), _told(said))
     return get(conn, id_)
@@ -306,6 +309,7 @@ def _life(
     )
     if action in ("resume", "unretire"):
         _forget(conn, id_)
+        slots.now(conn, id_)
     _judge(conn, was["on_node"])
     now = get(conn, id_)
     keys = ("paused_at", "retired_at")
@@ -335,7 +339,8 @@ def mute(conn: Conn, actor: Actor, id_: UUID, until: datetime | None) -> dict[st
             hint="pause or remove it instead",
         )
     conn.execute("update health_check set muted_until = %s where id = %s", (until, id_))
-    _judge(conn, was["on_node"])
+    if until is None:
+        slots.now(conn, id_)
     audit.write(
         conn, actor, "check.mute" if until else "check.unmute", "check", id_,
         {"muted_until": was["muted_until"]}, {"muted_until": until},
@@ -354,7 +359,24 @@ def accept(conn: Conn, actor: Actor, id_: UUID) -> dict[str, Any]:
         "update health_check set accepted = %s where id = %s",
         (Jsonb({"at": at.isoformat(), "memory": state["memory"]}), id_),
     )
+    slots.now(conn, id_)
     audit.write(conn, actor, "check.accept", "check", id_, None, {"accepted": state["memory"]})
+    return get(conn, id_)
+
+
+def run(conn: Conn, actor: Actor, id_: UUID) -> dict[str, Any]:
+    """Have it look at once; :class:`errors.Conflict` where it does not look now."""
+    was = _locked(conn, id_)
+    if slots.now(conn, id_) is None:
+        why = (
+            ("was removed", "bring it back first")
+            if was["retired_at"]
+            else ("is paused", "resume it first")
+            if was["paused_at"]
+            else ("is muted, or its node is under planned maintenance", "end that first")
+        )
+        raise Conflict(f"the check {why[0]}", hint=why[1])
+    audit.write(conn, actor, "check.run", "check", id_)
     return get(conn, id_)
 
 
@@ -377,9 +399,15 @@ def by_token(conn: Conn, hash_: bytes) -> dict[str, Any] | None:
     ).fetchone()
 
 
-def beat(conn: Conn, id_: UUID, kind: str, note: str = "") -> None:
-    """Note a call of a heartbeat's URL, and let go of those that judging no longer looks at."""
-    conn.execute("insert into heartbeat (check_id, kind, note) values (%s, %s, %s)", (id_, kind, note[:500]))
+def beat(conn: Conn, check: Mapping[str, Any], kind: str, note: str = "") -> None:
+    """Note a call of a heartbeat's URL. ``check``: as :func:`by_token` gives it. A failure, and a success after
+    anything but good, are judged at once."""
+    conn.execute(
+        "insert into heartbeat (check_id, kind, note, at) values (%s, %s, %s, dlv_now())",
+        (check["id"], kind, note[:500]),
+    )
+    if kind == "fail" or (kind == "success" and check["status"] != "ok"):
+        slots.now(conn, check["id"])
 
 
 def expire_beats(conn: Conn, keep: int = 500) -> int:

@@ -86,6 +86,29 @@ def due(conn: Conn, limit: int = 500, checks: Iterable[UUID] | None = None) -> i
     return len(rows)
 
 
+def now(conn: Conn, check_id: UUID) -> datetime | None:
+    """A slot at once, beside the rhythm; returns its time. One that waits for a worker already is as good. None where
+    the check is paused, muted, under maintenance, or removed: it does not look now."""
+    row = conn.execute(
+        """select c.id, a.node_id, c.muted_until, dlv_now() as now from health_check c join alias a on a.id = c.node_id
+            where c.id = %s and c.paused_at is null and c.retired_at is null for update of c""",
+        (check_id,),
+    ).fetchone()
+    if row is None or _muted(conn, [row]):
+        return None
+    waits = conn.execute(
+        "select slot_at from check_slot where check_id = %s and token is null order by slot_at desc limit 1",
+        (check_id,),
+    ).fetchone()
+    if waits:
+        at: datetime = waits["slot_at"]
+        return at
+    at = row["now"]  # to the microsecond, so that it is none of the rhythm's
+    partitions.ensure_days(conn, "check_result", {at})
+    _make(conn, [(row, at)])
+    return at
+
+
 def _muted(conn: Conn, checks: list[dict[str, Any]]) -> dict[UUID, str]:
     """Those of these checks whose slots end as muted now, and why: by hand, or under planned maintenance."""
     if not checks:

@@ -141,8 +141,8 @@ def test_a_kind_is_handed_what_the_record_knows_of_the_node(record: Record) -> N
     made = heartbeat(record, node(record))
     with record.tx() as conn:
         checks.set_token(conn, ADA, made["id"], b"x" * 32)
-        checks.beat(conn, made["id"], "start")
-        checks.beat(conn, made["id"], "success", "exit 0")
+        checks.beat(conn, made, "start")
+        checks.beat(conn, made, "success", "exit 0")
         spec = checks.spec(conn, made["id"])
     assert spec is not None
     assert (spec.about.type, spec.about.kind, spec.about.system) == ("dataset", "table", "postgres")
@@ -247,7 +247,72 @@ def test_calls_that_nobody_looks_at_any_more_go(record: Record) -> None:
     id_ = heartbeat(record, node(record))["id"]
     with record.tx() as conn:
         for _ in range(7):
-            checks.beat(conn, id_, "start")
-        checks.beat(conn, id_, "success")
+            checks.beat(conn, {"id": id_, "status": "ok"}, "start")
+        checks.beat(conn, {"id": id_, "status": "ok"}, "success")
         assert checks.expire_beats(conn, keep=3) == 5
         assert [b.kind for b in checks.beats(conn, id_)] == ["success", "start", "start"]
+
+
+# ---------------------------------------------------------------- at once
+
+
+def slots_of(record: Record, id_: UUID) -> list[datetime]:
+    return [
+        r["slot_at"]
+        for r in record.all("select slot_at from check_slot where check_id = %s order by 1", (id_,))
+    ]
+
+
+def look(record: Record, settings: Any) -> None:
+    from workers.checking import run_due
+
+    run_due(record, settings)
+
+
+def test_a_failing_job_is_failed_at_once_and_good_again_at_once(record: Record, settled: Any) -> None:
+    on = node(record)
+    made = heartbeat(record, on, every_seconds=3600)
+    look(record, settled)  # the first look, at once
+    with record.tx() as conn:
+        assert checks.get(conn, made["id"])["status"] == "ok"
+        checks.beat(conn, {"id": made["id"], "status": "ok"}, "success")
+    assert slots_of(record, made["id"]) == [], "good news of a good check wait for its rhythm"
+    with record.tx() as conn:
+        checks.beat(conn, {"id": made["id"], "status": "ok"}, "fail", "exit 3")
+        checks.beat(conn, {"id": made["id"], "status": "ok"}, "fail", "exit 4")
+    assert len(slots_of(record, made["id"])) == 1
+    look(record, settled)
+    with record.tx() as conn:
+        got = checks.get(conn, made["id"])
+    assert (got["status"], got["health"], "exit 4" in got["reason"]) == ("fail", "failed", True)
+    row = record.one("select health, health_reason from node where id = %s", (on,))
+    assert row is not None
+    assert (row["health"], "exit 4" in row["health_reason"]) == ("failed", True)
+    with record.tx() as conn:
+        checks.beat(conn, got, "success")
+    look(record, settled)
+    with record.tx() as conn:
+        assert checks.get(conn, made["id"])["health"] == "ok"
+    assert record.one("select health from node where id = %s", (on,)) == {"health": "ok"}
+
+
+def test_looking_at_once_and_when_it_does_not_look(record: Record, settled: Any) -> None:
+    id_ = heartbeat(record, node(record))["id"]
+    look(record, settled)
+    with record.tx() as conn:
+        checks.run(conn, ADA, id_)
+        checks.run(conn, ADA, id_)
+    assert len(slots_of(record, id_)) == 1
+    look(record, settled)
+    assert len(record.all("select 1 from check_result where check_id = %s", (id_,))) == 2
+    with record.tx() as conn:
+        checks.pause(conn, ADA, id_)
+        with pytest.raises(Conflict, match="paused"):
+            checks.run(conn, ADA, id_)
+        checks.resume(conn, ADA, id_)
+        checks.mute(conn, ADA, id_, datetime.now(UTC) + timedelta(hours=1))
+        conn.execute("delete from check_slot")
+        with pytest.raises(Conflict, match="muted"):
+            checks.run(conn, ADA, id_)
+        checks.mute(conn, ADA, id_, None)
+    assert len(slots_of(record, id_)) == 1, "it looks as soon as it is no longer muted"
