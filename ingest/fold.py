@@ -16,7 +16,7 @@ from ingest.facts import Facts
 from ingest.naming import Rules
 from ingest.reading import rules_of
 from ingest.translate import Source, translate
-from store import edges, health, materialise, pending
+from store import edges, events, health, materialise, pending
 from store import facts as facts_store
 from store.record import Conn, Record
 
@@ -80,7 +80,9 @@ def fold(conn: Conn, rows: list[dict[str, Any]], now: datetime) -> None:
     if touched.opened:
         edges.cover(conn, touched.opened)
     news = touched.nodes | set(facts_store.nodes_of(conn, touched.judged).values())
-    health.judge(conn, health.affected(conn, news, touched.runs), now)
+    # lateness is judged as far as DLV has heard: what waits behind this batch may be the end of what it began
+    heard = min(now, max(r["received_at"] for r in rows))
+    health.judge(conn, health.affected(conn, news, touched.runs), heard)
 
 
 def _read(facts: Facts, row: dict[str, Any], rules: Rules) -> None:
@@ -90,19 +92,19 @@ def _read(facts: Facts, row: dict[str, Any], rules: Rules) -> None:
 
 
 def rejudge(record: Record, *, now: datetime | None = None) -> int:
-    """Judge again what time alone can change: running jobs, jobs with a rhythm, datasets with a freshness limit."""
+    """Judge again the nodes whose time has come: a run that should have ended, one that is due, a limit that passes.
+
+    While events wait to be folded, only as far as DLV has heard; returns how many changed their health.
+    """
     now = now or datetime.now(UTC)
-    with record.tx() as conn:
-        rows = conn.execute(
-            """
-            select id from node where retired_at is null and (running or health = 'late'
-                or (sla_kind = 'freshness' and made_at is not null)
-                or (type = 'job' and made_at > %s - interval '45 days'))
-            """,
-            (now,),
-        ).fetchall()
+    oldest = events.backlog(record)["oldest_at"]
+    heard = min(now, oldest) if oldest else now
+    rows = record.all(
+        "select id from node where judge_at <= %s and retired_at is null order by judge_at limit 20000",
+        (heard,),
+    )
     changed = 0
     for start in range(0, len(rows), 200):
         with record.tx() as conn:
-            changed += len(health.judge(conn, [r["id"] for r in rows[start : start + 200]], now))
+            changed += len(health.judge(conn, [r["id"] for r in rows[start : start + 200]], heard))
     return changed

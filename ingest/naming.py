@@ -726,7 +726,7 @@ def job(
         return None
     kind, rank = _job_kind(system, name, facets, sub)
     parent = _parent(namespace, name, system, run_facets, sub)
-    airflow = _airflow(run_facets)
+    airflow = airflow_facet(run_facets)
     return NamedJob(
         environment=environment(namespace, rules, producer_env),
         namespace=namespace,
@@ -904,7 +904,8 @@ def _parent(namespace: str, name: str, system: str, run_facets: Facets, sub: boo
     return None
 
 
-def _airflow(run_facets: Facets) -> dict[str, Any]:
+def airflow_facet(run_facets: Facets) -> dict[str, Any]:
+    """What Airflow says of the run, of a task or of the whole DAG; empty where it says nothing."""
     for key in ("airflow", "airflowDagRun"):
         facet = run_facets.get(key)
         if isinstance(facet, dict):

@@ -342,7 +342,31 @@ def _run_detail(event: Event) -> dict[str, Any]:
             rows[d.name] = {k: v for k, v in stats.items() if not k.startswith("_")}
     if rows:
         out["written"] = rows
+    airflow = naming.airflow_facet(event.run_facets)
+    if airflow:
+        part = _dict(airflow.get("taskInstance")).get("map_index")
+        if isinstance(part, int) and part >= 0:
+            out["map_index"] = part
+        schedule = _schedule(_dict(airflow.get("dag")))
+        if schedule:
+            out["schedule"] = schedule
     return out
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _schedule(dag: dict[str, Any]) -> dict[str, Any] | None:
+    """When a DAG runs, where it says so: {"cron", "zone"} or {"seconds"}; None where it is triggered or unknown."""
+    timetable = _dict(dag.get("timetable"))
+    cron, every = timetable.get("expression"), timetable.get("delta")
+    if isinstance(cron, str) and cron.strip():
+        zone = timetable.get("timezone")
+        return {"cron": cron.strip()[:100], "zone": zone[:60] if isinstance(zone, str) else "UTC"}
+    if isinstance(every, int | float) and not isinstance(every, bool) and every >= 1:
+        return {"seconds": float(every)}
+    return None
 
 
 # ---------------------------------------------------------------- facets

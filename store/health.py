@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from psycopg.types.json import Jsonb
 
 from checks.health import (
     BAD,
+    RUNS_TO_LEARN,
     UNKNOWN,
     AssertionSeen,
     CheckSeen,
+    Deaf,
     Health,
+    ParentRun,
     RunSeen,
     judge_assertions,
     judge_checks,
-    judge_freshness,
     judge_runs,
+    judge_sla,
+    moment,
+    passed_over,
     worse,
 )
+from ingest.ids import run_key
 from store.record import Conn
 
 #: newest runs looked at; enough to learn a job's usual time and to follow a streak of failures
@@ -34,23 +43,54 @@ DAYS = 60
 #: between failed and ok these are no recovery
 HIDES = ("unknown", "warn")
 
-_RUN = "r.key, r.state, r.due_at, r.started_at, r.ended_at, r.trigger, r.try_number, r.max_tries, r.streaming, r.error"
+_RUN = """r.key, r.state, r.due_at, r.started_at, r.ended_at, r.trigger, r.try_number, r.max_tries, r.streaming,
+    r.error, r.nominal_start is not null as nominal, r.nominal_end, r.parent_job, r.parent_run_id, r.producer_id,
+    r.job_alias, r.run_id, r.detail->>'map_index' as part, r.detail->'schedule' as schedule,
+    r.detail ? 'confirmed' as confirmed"""
 
 
 def affected(conn: Conn, nodes: set[UUID], runs: set[UUID]) -> set[UUID]:
-    """These nodes, the jobs of these runs, and the datasets that these runs write."""
+    """These nodes, the jobs of these runs, the datasets that these runs write, and what hangs on these runs: jobs that
+    a run of their parent passed over, and Spark applications that what runs beneath or above them confirms.
+    """
     if not runs:
         return nodes
     rows = conn.execute(
         """
-        select a.node_id from run_key k
-        join lateral (select job_alias from run r where r.day = k.day and r.key = k.key limit 1) r on true
-        join alias a on a.id = r.job_alias
-        where k.key = any(%(r)s)
+        with moved as (
+            select r.job_alias, r.run_id, r.state, r.parent_job, r.parent_run_id
+            from run_key k
+            join lateral (select * from run r where r.day = k.day and r.key = k.key limit 1) r on true
+            where k.key = any(%(r)s)),
+        -- jobs some run of which ended, and parents in some run of which something failed
+        ended as (
+            select job_alias as parent from moved where state in ('COMPLETE', 'FAIL')
+            union select parent_job from moved where state = 'FAIL' and parent_job is not null),
+        -- of those that are parents of jobs, the newest run that ended: whom it did not reach may be late
+        newest as (
+            select e.parent, l.run_id from ended e
+            join lateral (select run_id from run l where l.job_alias = e.parent and l.state in ('COMPLETE', 'FAIL')
+                          order by l.due_at desc limit 1) l on true
+            where exists (select from alias c where c.parent_id = e.parent)),
+        passed as (
+            select c.id, c.node_id from newest w join alias c on c.parent_id = w.parent and c.kind <> 'rdd'
+            where not exists (select from run x where x.parent_job = w.parent and x.parent_run_id = w.run_id
+                              and x.job_alias = c.id))
+        select a.node_id from moved m join alias a on a.id = m.job_alias
         union
         select a.node_id from edge_run p
         join lateral (select target from edge e where e.id = p.edge_id limit 1) e on true
         join alias a on a.id = e.target and a.type = 'dataset' where p.run_key = any(%(r)s)
+        union
+        select node_id from passed
+        union
+        select a.node_id from passed c join edge e on e.source = c.id and e.retired_at is null
+        join alias a on a.id = e.target and a.type = 'dataset'
+        union
+        select a.node_id from moved m join alias a on a.id = m.parent_job and a.kind = 'application'
+        union
+        select c.node_id from moved m join alias c on c.parent_id = m.job_alias and c.kind = 'application'
+        where m.state = 'COMPLETE'
         """,
         {"r": list(runs)},
     )
@@ -59,7 +99,7 @@ def affected(conn: Conn, nodes: set[UUID], runs: set[UUID]) -> set[UUID]:
 
 def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> list[dict[str, Any]]:
     """Judge these nodes by what speaks of them (runs, assertions, checks, limits) and write what changed; returns the
-    transitions written. ``now`` is the clock's time where it is not given.
+    transitions written. ``now``: as far as DLV has heard; the clock's time where it is not given.
 
     The node rows are locked first, so that two workers who fold different runs of one job both see each other's.
     """
@@ -69,30 +109,24 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> 
         r["id"]: r
         for r in conn.execute(
             """
-            select id, type, kind, health, health_reason, health_since, health_run, made_at, running, recovered_at,
-                   sla_kind, sla_minutes
+            select id, type, kind, system, health, health_reason, health_since, health_run, made_at, running, recovered_at,
+                   sla_kind, sla_minutes, sla_at, judge_at
             from node where id = any(%s) order by id for update
             """,
             (wanted,),
         )
     }
-    jobs = [n for n, r in nodes.items() if r["type"] == "job"]
-    datasets = [n for n, r in nodes.items() if r["type"] == "dataset"]
-    since = now.date() - timedelta(days=DAYS)
-    runs = _runs_of_jobs(conn, jobs, since) | _runs_of_writers(conn, datasets, since)
-    assertions = _assertions(conn, datasets)
+    known = _Known(conn, nodes, now)
+    assertions = _assertions(conn, [n for n, r in nodes.items() if r["type"] == "dataset"])
     checks = _checks(conn, wanted)
     verdicts: dict[UUID, Health] = {}
+    limits: dict[UUID, datetime | None] = {}
     for n, row in nodes.items():
-        if row["kind"] == "rdd":
-            # Spark's schema reading sends a START and never ends: it says nothing of health
-            continue
-        verdict = judge_runs(runs.get(n, []), now)
+        # Spark's schema reading sends a START and never ends: it says nothing of health
+        verdict, limits[n] = (UNKNOWN, None) if row["kind"] == "rdd" else known.of(row)
         made, running = verdict.made_at, verdict.running and row["type"] == "job"
-        if row["type"] == "dataset":
-            verdict = worse(worse(verdict, assertions.get(n, UNKNOWN)), judge_freshness(row, made, now))
-        verdict = replace(worse(verdict, checks.get(n, UNKNOWN)), made_at=made, running=running)
-        verdicts[n] = verdict
+        verdict = worse(worse(verdict, assertions.get(n, UNKNOWN)), checks.get(n, UNKNOWN))
+        verdicts[n] = replace(verdict, made_at=made, running=running)
     changes: list[dict[str, Any]] = []
     transitions: list[dict[str, Any]] = []
     was_bad = _was_bad(
@@ -100,7 +134,7 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> 
     )
     for n, verdict in verdicts.items():
         row = nodes[n]
-        change = _change(row, verdict, row["health"] in BAD or n in was_bad)
+        change = _change(row, verdict, limits[n], row["health"] in BAD or n in was_bad)
         if change:
             changes.append(change)
         if row["health"] != verdict.state:
@@ -113,7 +147,6 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> 
                     "reason": verdict.reason,
                     "run_key": verdict.run,
                     "check_id": verdict.check,
-                    "made_at": verdict.made_at,
                 }
             )
     _write(conn, changes, transitions)
@@ -135,11 +168,12 @@ def _was_bad(conn: Conn, node_ids: list[UUID]) -> set[UUID]:
     return {r["id"] for r in rows}
 
 
-def _change(row: dict[str, Any], v: Health, was_bad: bool) -> dict[str, Any] | None:
+def _change(row: dict[str, Any], v: Health, sla_at: datetime | None, was_bad: bool) -> dict[str, Any] | None:
     recovered = v.since if was_bad and v.state == "ok" else row["recovered_at"]
     new = {
         "health": v.state, "health_reason": v.reason[:500], "health_since": v.since, "health_run": v.run,
         "made_at": v.made_at, "running": v.running, "recovered_at": recovered,
+        "sla_at": sla_at, "judge_at": v.next_at,
     }  # fmt: skip
     return {"id": row["id"], **new} if any(row[k] != x for k, x in new.items()) else None
 
@@ -149,9 +183,11 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
         conn.execute(
             """
             update node n set health = x.health, health_reason = x.health_reason, health_since = x.health_since,
-                health_run = x.health_run, made_at = x.made_at, running = x.running, recovered_at = x.recovered_at
+                health_run = x.health_run, made_at = x.made_at, running = x.running, recovered_at = x.recovered_at,
+                sla_at = x.sla_at, judge_at = x.judge_at
             from jsonb_to_recordset(%s) as x(id uuid, health text, health_reason text, health_since timestamptz,
-                health_run uuid, made_at timestamptz, running bool, recovered_at timestamptz)
+                health_run uuid, made_at timestamptz, running bool, recovered_at timestamptz, sla_at timestamptz,
+                judge_at timestamptz)
             where n.id = x.id
             """,
             (Jsonb(changes),),
@@ -161,10 +197,10 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
         conn.execute(
             """
             with noted as (
-                insert into transition (node_id, at, was, now, reason, run_key, check_id, made_at)
-                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id, made_at
+                insert into transition (node_id, at, was, now, reason, run_key, check_id)
+                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id
                 from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text,
-                                                 run_key uuid, check_id uuid, made_at timestamptz)
+                                                 run_key uuid, check_id uuid)
                 returning id)
             insert into transition_pending (transition_id) select id from noted
             """,
@@ -172,47 +208,286 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
         )
 
 
-def _seen(r: dict[str, Any]) -> RunSeen:
-    return RunSeen(
-        r["key"], r["state"], r["due_at"], r["started_at"], r["ended_at"], r["trigger"], r["try_number"],
-        r["max_tries"], r["streaming"], r["error"],
-    )  # fmt: skip
+class _Known:
+    """What runs, people's limits and producers say of some nodes, read in a few queries for all of them."""
+
+    def __init__(self, conn: Conn, nodes: dict[UUID, dict[str, Any]], now: datetime) -> None:
+        self._now = now
+        since = now.date() - timedelta(days=DAYS)
+        jobs = [n for n, r in nodes.items() if r["type"] == "job"]
+        datasets = [n for n, r in nodes.items() if r["type"] == "dataset"]
+        self._rows: dict[UUID, dict[UUID, dict[str, Any]]] = defaultdict(dict)
+        for r in _runs_of_jobs(conn, jobs, since) + _runs_of_writers(conn, datasets, since):
+            self._rows[r["node_id"]][r["key"]] = r
+        hollow = _hollow(conn, jobs, nodes, self._rows, since)
+        #: node → job alias → its runs
+        self._runs = {n: _by_job(rows.values(), hollow) for n, rows in self._rows.items()}
+        self._parents = _Parents(conn, self._rows, self._runs, since)
+        self._silence = _Silence(conn, now)
+
+    def of(self, row: dict[str, Any]) -> tuple[Health, datetime | None]:
+        """What is known of one node, and when its SLA breaks next."""
+        by_job = self._runs.get(row["id"])
+        if not by_job:
+            return UNKNOWN, None
+        runs = [r for of_one in by_job.values() for r in of_one]
+        newest = max(runs, key=lambda r: (r.due_at, r.started_at or r.due_at, str(r.key)))
+        job = self._rows[row["id"]][newest.key]["job_alias"]
+        # a node that is late stays so however old the events are that are folded just now
+        now = max(self._now, row["health_since"]) if row["health"] == "late" else self._now
+        heard: datetime | None = now
+        quiet = self._silence.quiet(runs)
+        if quiet or self._silence.is_over(runs):
+            heard = None
+        deaf = self._silence.deaf(newest.producer)
+        parents, next_due = self._parents.of(job), self._parents.next_due(job, by_job[job])
+        more: dict[str, Any] = {
+            "parents": parents, "deaf": deaf, "next_due": next_due, "has_parent": self._parents.has(job)
+        }  # fmt: skip
+        if len(by_job) == 1:
+            verdict = judge_runs(runs, heard, **more)
+        else:
+            # several jobs write it: late is what the job of the newest run is
+            verdict = judge_runs(runs, None)
+            late = judge_runs(by_job[job], heard, **more)
+            if late.state == "late" or late.blind:
+                verdict = replace(worse(verdict, late), made_at=verdict.made_at, running=verdict.running)
+            verdict = replace(verdict, next_at=late.next_at)
+        limit, sla_at = judge_sla(row, runs, verdict.made_at, heard, deaf=deaf, next_due=next_due)
+        whole = worse(verdict, limit)
+        if quiet:
+            whole = Health("unknown", quiet[1], quiet[0], blind=True)
+        return replace(whole, made_at=verdict.made_at, running=verdict.running), sla_at
 
 
-def _runs_of_jobs(conn: Conn, nodes: list[UUID], since: Any) -> dict[UUID, list[RunSeen]]:
+def _by_job(rows: Iterable[dict[str, Any]], hollow: set[UUID]) -> dict[UUID, list[RunSeen]]:
     out: dict[UUID, list[RunSeen]] = defaultdict(list)
-    if nodes:
-        for r in conn.execute(
-            f"""
-            select a.node_id, {_RUN} from alias a
-            join lateral (select * from run r where r.job_alias = a.id and r.day >= %s and not r.sub
-                          order by r.due_at desc limit {RUNS}) r on true
-            where a.node_id = any(%s)
-            """,
-            (since, nodes),
-        ):
-            out[r["node_id"]].append(_seen(r))
+    for r in rows:
+        out[r["job_alias"]].append(
+            RunSeen(
+                r["key"], r["state"], r["due_at"], r["started_at"], r["ended_at"], r["trigger"], r["try_number"],
+                r["max_tries"], r["streaming"], r["error"], r["nominal"], r["nominal_end"], r["parent_run_id"],
+                r["part"] or "", r["key"] in hollow, r["producer_id"],
+            )
+        )  # fmt: skip
     return out
 
 
-def _runs_of_writers(conn: Conn, nodes: list[UUID], since: Any) -> dict[UUID, list[RunSeen]]:
+def _runs_of_jobs(conn: Conn, nodes: list[UUID], since: date) -> list[dict[str, Any]]:
+    if not nodes:
+        return []
+    return conn.execute(
+        f"""
+        select a.node_id, a.parent_id, {_RUN} from alias a
+        join lateral (select * from run r where r.job_alias = a.id and r.day >= %s and not r.sub
+                      order by r.due_at desc limit {RUNS}) r on true
+        where a.node_id = any(%s)
+        """,
+        (since, nodes),
+    ).fetchall()
+
+
+def _runs_of_writers(conn: Conn, nodes: list[UUID], since: date) -> list[dict[str, Any]]:
     """The newest runs that wrote each dataset; a query inside a task counts, for often it alone names what it wrote."""
-    out: dict[UUID, dict[UUID, RunSeen]] = defaultdict(dict)
-    if nodes:
+    if not nodes:
+        return []
+    return conn.execute(
+        f"""
+        select a.node_id, null as parent_id, {_RUN} from alias a
+        join edge e on e.target = a.id
+        join lateral (select p.run_key from edge_run p where p.edge_id = e.id
+                      order by p.last_at desc limit {RUNS}) p on true
+        join lateral (select day from run_key k where k.key = p.run_key limit 1) k on true
+        join lateral (select * from run r where r.day = k.day and r.key = p.run_key limit 1) r on true
+        where a.node_id = any(%s) and k.day >= %s
+        """,
+        (nodes, since),
+    ).fetchall()
+
+
+#: newest runs of an application that are looked beneath; an older one says nothing of its health now
+_LOOKED_BENEATH = 5
+
+
+def _hollow(
+    conn: Conn,
+    jobs: list[UUID],
+    nodes: dict[UUID, dict[str, Any]],
+    rows: dict[UUID, dict[UUID, dict[str, Any]]],
+    since: date,
+) -> set[UUID]:
+    """Runs of Spark applications that say COMPLETE though nothing ran beneath them, and that neither their parent
+    task's run nor the history server confirms. Spark's listener says COMPLETE of an application that crashed, too."""
+    asked: list[dict[str, Any]] = []
+    for n in jobs:
+        if nodes[n]["kind"] == "application" and nodes[n]["system"] == "spark":
+            newest = sorted(rows.get(n, {}).values(), key=lambda r: r["due_at"], reverse=True)[
+                :_LOOKED_BENEATH
+            ]
+            asked += [r for r in newest if r["state"] == "COMPLETE" and not r["confirmed"]]
+    if not asked:
+        return set()
+    above = {
+        r["key"]: run_key(r["parent_job"], r["parent_run_id"])
+        for r in asked
+        if r["parent_job"] and r["parent_run_id"]
+    }
+    found = conn.execute(
+        """
+        select w.key from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[]) w(key, job, run_id, above)
+        where not exists (
+            select from run c join alias a on a.id = c.job_alias
+            where c.parent_job = w.job and c.parent_run_id = w.run_id and c.day >= %s
+              and (a.kind <> 'rdd' or c.state in ('COMPLETE', 'FAIL', 'ABORT')))
+          and not exists (
+            select from run_key k
+            join lateral (select state from run p where p.day = k.day and p.key = k.key limit 1) p on true
+            where k.key = w.above and p.state = 'COMPLETE')
+        """,
+        (
+            [r["key"] for r in asked], [r["job_alias"] for r in asked], [r["run_id"] for r in asked],
+            [above.get(r["key"]) for r in asked], since,
+        ),
+    )  # fmt: skip
+    return {r["key"] for r in found}
+
+
+#: newest runs of a parent looked at: enough that completed ones lie before the last
+_PARENT_RUNS = 12
+
+
+class _Parents:
+    """The newest runs of the parents of the jobs at hand, and the schedules that they or the jobs name."""
+
+    def __init__(
+        self,
+        conn: Conn,
+        rows: dict[UUID, dict[UUID, dict[str, Any]]],
+        runs: dict[UUID, dict[UUID, list[RunSeen]]],
+        since: date,
+    ) -> None:
+        self._parent: dict[UUID, UUID] = {}
+        self._schedule: dict[UUID, dict[str, Any]] = {}
+        for of_node in rows.values():
+            for r in sorted(of_node.values(), key=lambda r: r["due_at"]):
+                if r["parent_job"] or r["parent_id"]:
+                    self._parent[r["job_alias"]] = r["parent_job"] or r["parent_id"]
+                if r["schedule"]:
+                    self._schedule[r["job_alias"]] = r["schedule"]
+        self._of: dict[UUID, list[ParentRun]] = defaultdict(list)
+        wanted = sorted(set(self._parent.values()))
+        if not wanted:
+            return
         for r in conn.execute(
             f"""
-            select a.node_id, {_RUN} from alias a
-            join edge e on e.target = a.id
-            join lateral (select p.run_key from edge_run p where p.edge_id = e.id
-                          order by p.last_at desc limit {RUNS}) p on true
-            join lateral (select day from run_key k where k.key = p.run_key limit 1) k on true
-            join lateral (select * from run r where r.day = k.day and r.key = p.run_key limit 1) r on true
-            where a.node_id = any(%s) and k.day >= %s
+            select r.job_alias, r.run_id, r.state, r.due_at, r.ended_at, r.trigger, r.nominal_start is not null as nominal,
+                   r.detail->'schedule' as schedule
+            from unnest(%s::uuid[]) p(id)
+            join lateral (select * from run r where r.job_alias = p.id and r.day >= %s and not r.sub
+                          order by r.due_at desc limit {_PARENT_RUNS}) r on true
+            order by r.due_at
             """,
-            (nodes, since),
+            (wanted, since),
         ):
-            out[r["node_id"]][r["key"]] = _seen(r)
-    return {n: list(by_key.values()) for n, by_key in out.items()}
+            self._of[r["job_alias"]].append(
+                ParentRun(r["run_id"], r["state"], r["due_at"], r["ended_at"], r["trigger"], r["nominal"])
+            )
+            if r["schedule"]:
+                self._schedule[r["job_alias"]] = r["schedule"]
+        self._name_failed(conn, runs)
+
+    def _name_failed(self, conn: Conn, runs: dict[UUID, dict[UUID, list[RunSeen]]]) -> None:
+        """What failed in the runs that passed a job over; asked only where there are such."""
+        over: dict[UUID, ParentRun] = {}
+        for by_job in runs.values():
+            for job, seen in by_job.items():
+                parent = self._parent.get(job)
+                found = passed_over(seen, self._of.get(parent, ())) if parent else None
+                if parent and found:
+                    over[parent] = found
+        if not over:
+            return
+        failed: dict[UUID, list[str]] = defaultdict(list)
+        for r in conn.execute(
+            """
+            select r.parent_job, regexp_replace(n.name, '^.*[./]', '') as name, min(r.ended_at) as at
+            from unnest(%s::uuid[], %s::text[]) p(job, run_id)
+            join run r on r.parent_job = p.job and r.parent_run_id = p.run_id and r.state = 'FAIL' and not r.sub
+            join alias a on a.id = r.job_alias join node n on n.id = a.node_id
+            where not exists (select from run o where o.parent_job = p.job and o.parent_run_id = p.run_id
+                              and o.job_alias = r.job_alias and o.state = 'COMPLETE' and o.ended_at > r.ended_at)
+            group by 1, 2 order by at, 2
+            """,
+            (list(over), [p.run_id for p in over.values()]),
+        ):
+            failed[r["parent_job"]].append(r["name"])
+        for parent, found in over.items():
+            said = replace(found, failed=tuple(failed[parent]))
+            self._of[parent] = [said if p is found else p for p in self._of[parent]]
+
+    def has(self, job: UUID) -> bool:
+        return job in self._parent
+
+    def of(self, job: UUID) -> list[ParentRun]:
+        parent = self._parent.get(job)
+        return self._of.get(parent, []) if parent else []
+
+    def next_due(self, job: UUID, runs: list[RunSeen]) -> datetime | None:
+        """When the job's next run is due by the schedule that its own or its parent's runs name."""
+        said = self._schedule.get(job)
+        if said is None and job in self._parent:
+            said = self._schedule.get(self._parent[job])
+        ready = max((r.ready_at for r in runs if r.trigger == "scheduled"), default=None)
+        if said is None or ready is None:
+            return None
+        if "seconds" in said:
+            return ready + timedelta(seconds=float(said["seconds"]))
+        return _next(str(said.get("cron")), str(said.get("zone") or "UTC"), ready)
+
+
+@lru_cache(maxsize=4096)
+def _next(cron: str, zone: str, after: datetime) -> datetime | None:
+    """The first moment of a cron expression after ``after``; None where it cannot be read."""
+    try:
+        return next(CronSim(cron, after.astimezone(ZoneInfo(zone)))).astimezone(UTC)
+    except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OverflowError):
+        return None
+
+
+class _Silence:
+    """Producers that are quiet now, those of whom nothing more is expected, and times nobody could hear of them."""
+
+    def __init__(self, conn: Conn, now: datetime) -> None:
+        self._quiet: dict[int, tuple[datetime, str]] = {}
+        self._over: set[int] = set()
+        for r in conn.execute(
+            "select id, name, quiet_since, retired_at from producer where quiet_since is not null or retired_at is not null"
+        ):
+            if r["retired_at"] is not None:
+                self._over.add(r["id"])
+            else:
+                since: datetime = r["quiet_since"]
+                self._quiet[r["id"]] = (since, f"its producer {r['name']} is quiet since {moment(since)}")
+        self._deaf: dict[int, list[Deaf]] = defaultdict(list)
+        for r in conn.execute(
+            "select producer_id, began_at, ended_at, reason from producer_gap where filled_at is null and ended_at > %s",
+            (now - timedelta(days=DAYS),),
+        ):
+            self._deaf[r["producer_id"]].append(Deaf(r["began_at"], r["ended_at"], r["reason"]))
+
+    def quiet(self, runs: list[RunSeen]) -> tuple[datetime, str] | None:
+        """Since when and why nothing is known of these runs' job: everything newer comes from quiet producers only."""
+        if not self._quiet:
+            return None
+        newest = sorted(runs, key=lambda r: r.due_at)[-RUNS_TO_LEARN:]
+        said = [self._quiet.get(r.producer) for r in newest]
+        return said[-1] if all(said) else None
+
+    def is_over(self, runs: list[RunSeen]) -> bool:
+        return bool(self._over) and all(r.producer in self._over for r in runs)
+
+    def deaf(self, producer: int) -> list[Deaf]:
+        return self._deaf.get(producer, [])
 
 
 def _assertions(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:

@@ -157,6 +157,25 @@ create index node_judge_at on node (judge_at) where judge_at is not null;
 alter table producer add column quiet_since timestamptz; -- since when nothing comes that should; null: sending, or not watched
 alter table producer add column quiet_reason text;     -- why, in words: no event for…, or refused because its key expired
 alter table producer add column connection_id uuid references connection; -- Airflow's REST that fills the gap after silence
+alter table producer add column refused_since timestamptz; -- first refusal after the newest accepted event; null: none
+alter table producer add column retired_at timestamptz; -- people said that nothing more comes from it: never quiet, its jobs never late
+
+create table producer_gap (
+    id          bigint generated always as identity primary key, -- named in the log
+    producer_id bigint not null references producer,   -- whose run states were not heard
+    began_at    timestamptz not null,                  -- newest event before
+    ended_at    timestamptz not null,                  -- when events were heard again
+    reason      text not null,                         -- why, in words: it was quiet, or DLV was down
+    filled_at   timestamptz,                           -- run states of the time were fetched from its connection; null: unknown
+    next_try_at timestamptz,                           -- when they are asked for next; null: it has no connection
+    tries       integer not null default 0,            -- how often they were asked for in vain
+    error       text,                                  -- why the newest try failed
+    unique (producer_id, began_at)
+);
+create index on producer_gap (next_try_at) where filled_at is null;
+
+-- children of a run: an application's queries, a DAG run's tasks
+create index run_by_parent on run (parent_job, parent_run_id) where parent_job is not null;
 
 create table part_beat (
     part     text not null,                            -- scheduler, fold, project, check, alert, web
