@@ -89,6 +89,8 @@ def seed(record: Record, now: datetime | None = None) -> bool:
         assign.apply(conn, SYSTEM, ASSIGNED, "yaml", "demo.yaml")
         limited = conn.execute("select id from node where sla_kind is not null").fetchall()
         health.judge(conn, [r["id"] for r in limited], now)
+        # the story is over: what it tells of stays as it is told, and does not go late by and by
+        producers.retire(conn, SYSTEM, ids.values(), now)
     return True
 
 

@@ -235,10 +235,9 @@ class _Known:
         job = self._rows[row["id"]][newest.key]["job_alias"]
         # a node that is late stays so however old the events are that are folded just now
         now = max(self._now, row["health_since"]) if row["health"] == "late" else self._now
-        heard: datetime | None = now
         quiet = self._silence.quiet(runs)
-        if quiet or self._silence.is_over(runs):
-            heard = None
+        waits = not quiet and not self._silence.is_over(runs)
+        heard = now if waits else None
         deaf = self._silence.deaf(newest.producer)
         parents, next_due = self._parents.of(job), self._parents.next_due(job, by_job[job])
         more: dict[str, Any] = {
@@ -253,8 +252,8 @@ class _Known:
             if late.state == "late" or late.blind:
                 verdict = replace(worse(verdict, late), made_at=verdict.made_at, running=verdict.running)
             verdict = replace(verdict, next_at=late.next_at)
-        limit, sla_at = judge_sla(row, runs, verdict.made_at, heard, deaf=deaf, next_due=next_due)
-        whole = worse(verdict, limit)
+        limit, sla_at = judge_sla(row, runs, verdict.made_at, now, deaf=deaf, next_due=next_due)
+        whole = worse(verdict, limit) if waits else verdict
         if quiet:
             whole = Health("unknown", quiet[1], quiet[0], blind=True)
         return replace(whole, made_at=verdict.made_at, running=verdict.running), sla_at

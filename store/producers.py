@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from errors import Conflict, NotFound
@@ -10,7 +11,10 @@ from store import audit
 from store.audit import Actor
 from store.record import Conn
 
-_SHOWN = "id, name, environment, created_at, last_event_at, last_refused_at, expected_every"
+_SHOWN = (
+    "id, name, environment, created_at, last_event_at, last_refused_at, expected_every, quiet_since, quiet_reason, "
+    "connection_id, retired_at"
+)
 
 
 def for_key(conn: Conn, name: str, environment: str | None) -> int:
@@ -61,6 +65,17 @@ def expect(conn: Conn, actor: Actor, producer_id: int, every: timedelta | None) 
         {"expected_every": _seconds(every)},
     )
     return was | {"expected_every": every}
+
+
+def retire(conn: Conn, actor: Actor, producer_ids: Iterable[int], at: datetime | None) -> None:
+    """Nothing more is expected of these: they are never quiet and their jobs never late. ``at`` None takes it back."""
+    for producer_id in sorted(set(producer_ids)):
+        was = get(conn, producer_id)
+        conn.execute("update producer set retired_at = %s where id = %s", (at, producer_id))
+        audit.write(
+            conn, actor, "producer.edit", "producer", producer_id,
+            {"retired": was["retired_at"] is not None}, {"retired": at is not None},
+        )  # fmt: skip
 
 
 def saw_event(conn: Conn, producer_id: int) -> None:

@@ -55,11 +55,7 @@ def empty(record: Record) -> None:
         conn.execute(
             "truncate alias, alias_sent, evidence, dataset_drop, alias_field, node, edge, edge_interval, edge_run, "
             "column_edge, schema_version, alias_facet, assertion, event_warning, run, run_key, transition, "
-<<<<<<< HEAD
             "graph_dirty, annotation, edge_retirement, health_check, check_state, heartbeat"
-=======
-            "graph_dirty, annotation, edge_retirement, transition_pending cascade"
->>>>>>> 9160fc0 (Late by a schedule that is known or learnt, what a failed DAG passed over, hollow Spark applications, SLAs of completion; only nodes whose time has come are judged again)
         )
 
 
