@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from errors import GraphAway
 from graph import reach
+from store import parts
 from store import standing as record_of
 
 if TYPE_CHECKING:
@@ -184,13 +185,15 @@ def counts(dlv: Dlv) -> dict[str, Any]:
     """{failed, late, warn, ok, unknown, total, running, roots, symptoms, at_risk, reason, parts}.
 
     roots, symptoms and at_risk are None while the graph is away, and ``reason`` says why. ``parts`` says of graph and
-    ingest whether they are up, since when not, and how much they have still to do.
+    ingest whether they are up, since when not, and how much they have still to do, and of scheduler and workers whether
+    they give signs of life.
     """
     now = standing(dlv)
     with dlv.record.tx() as conn:
         out = record_of.counts(conn)
         state = record_of.graph_state(conn)
         queue = record_of.queue(conn)
+        own = parts.look(conn)
     for name in ("roots", "symptoms", "at_risk"):
         ids = getattr(now, name)
         out[name] = None if ids is None else len(ids)
@@ -214,6 +217,9 @@ def counts(dlv: Dlv) -> dict[str, Any]:
             "set_aside": queue["set_aside"],
             "oldest": iso(queue["oldest"]),
         },
+    } | {
+        name: {"ok": said["ok"], "since": iso(said["since"]), "reason": said["reason"]}
+        for name, said in own.items()
     }
     return out
 

@@ -18,7 +18,8 @@ from answers.context import Dlv
 from api.resource import to_json
 from auth.roles import READER, check, principal
 from errors import DlvError
-from store import events
+from store import events, notifications
+from store import parts as own_parts
 
 #: readyz looks at most this often (seconds), however often it is asked
 _FRESH = 1.0
@@ -34,8 +35,11 @@ class Parts:
             "record": lambda: self._record(dlv),
             "graph": lambda: self._graph(dlv),
             "queue": lambda: self._queue(queue),
-            "fold": lambda: self._fold(dlv),
-            "projector": lambda: self._projector(dlv),
+            "fold": lambda: self._fold(dlv) or self._own(dlv, "fold"),
+            "projector": lambda: self._projector(dlv) or self._own(dlv, "project"),
+            "scheduler": lambda: self._own(dlv, "scheduler"),
+            "check": lambda: self._own(dlv, "check"),
+            "alert": lambda: self._own(dlv, "alert"),
         }
         self._said: dict[str, dict[str, Any]] = {}
         self._at = -1e9
@@ -78,6 +82,12 @@ class Parts:
         if waits["oldest_at"] and (datetime.now(UTC) - waits["oldest_at"]).total_seconds() > BEHIND:
             return f"{waits['pending']} events wait to be folded, the oldest since {waits['oldest_at']:%H:%M:%S} UTC"
         return None
+
+    @staticmethod
+    def _own(dlv: Dlv, part: str) -> str | None:
+        with dlv.record.tx() as conn:
+            reason: str | None = own_parts.look(conn)[part]["reason"]
+        return reason
 
     @staticmethod
     def _projector(dlv: Dlv) -> str | None:
@@ -132,6 +142,17 @@ def figures(dlv: Dlv, parts: Parts) -> bytes:
     up = Gauge("dlv_part_up", "1: the part works", ["part"], registry=registry)
     for name, part in parts.look().items():
         up.labels(name).set(part["ok"])
+    beat_age = Gauge(
+        "dlv_part_beat_age_seconds",
+        "Seconds since the newest sign of life of a part; absent where it never gave one",
+        ["part"],
+        registry=registry,
+    )
+    with dlv.record.tx() as conn:
+        for name, said in own_parts.look(conn).items():
+            if said["ago"] is not None:
+                beat_age.labels(name).set(said["ago"])
+    _channels(dlv, registry)
     waits = events.backlog(dlv.record)
     Gauge("dlv_events_pending", "Events accepted and not folded yet", registry=registry).set(waits["pending"])
     Gauge("dlv_events_set_aside", "Events that could not be folded", registry=registry).set(
@@ -169,6 +190,23 @@ def figures(dlv: Dlv, parts: Parts) -> bytes:
     memory = psutil.Process().memory_info().rss
     Gauge("dlv_web_resident_memory_bytes", "Memory of this web process", registry=registry).set(memory)
     return generate_latest(registry)
+
+
+def _channels(dlv: Dlv, registry: CollectorRegistry) -> None:
+    """Whether people can be told: channels by name, and how many rules there are."""
+    with dlv.record.tx() as conn:
+        said = notifications.figures(conn)
+    Gauge(
+        "dlv_alert_rules", "Alert rules that are on and name a channel; 0: nobody is told", registry=registry
+    ).set(said["rules"])
+    up = Gauge(
+        "dlv_channel_up",
+        "0: the newest messages to this channel all failed",
+        ["channel", "kind"],
+        registry=registry,
+    )
+    for c in said["channels"]:
+        up.labels(c["name"], c["kind"]).set(c["failing"] is None)
 
 
 def _json(body: Any, status: int = 200) -> Response:

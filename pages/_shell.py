@@ -189,9 +189,8 @@ def beat(_: object, last: str | None) -> tuple[Any, Any, Any]:
         return no_update, notice(f"{e.message}. The page shows what it last knew."), no_update
     health = [now[k] for k in ("failed", "late", "warn", "ok", "unknown", "total", "running")]
     minute = int(time.time() // 60)
-    pulse = (
-        f"{hash((standing.roots, standing.symptoms, standing.at_risk)):x} {health} {minute} {now['reason']}"
-    )
+    down = sorted(name for name, part in now["parts"].items() if not part["ok"])
+    pulse = f"{hash((standing.roots, standing.symptoms, standing.at_risk)):x} {health} {minute} {now['reason']} {down}"
     if pulse == last:
         return no_update, no_update, no_update
     return counts(now), away(now), pulse
@@ -220,18 +219,37 @@ def counts(now: dict[str, Any]) -> list[Component]:
     return out
 
 
-def away(now: dict[str, Any]) -> Component | None:
-    """One line that says since when the graph is away and what that means; None while it answers."""
+#: what it means that a part of DLV gives no sign of life
+_MEANS = {
+    "scheduler": "no check is due, nothing turns late, and work starts late",
+    "fold": "events are accepted, and show once they are read",
+    "project": "the map does not follow what changes",
+    "check": "checks do not look; what they said is old",
+    "alert": "no incident is opened, and nobody is told",
+}
+
+
+def away(now: dict[str, Any]) -> list[Component]:
+    """A line for each part of DLV that is away: since when, and what that means. Empty while all work."""
+    out = []
     graph = now["parts"]["graph"]
     if graph["rebuild"]:
         done, total = graph["rebuild"].get("done", 0), graph["rebuild"].get("total", 0)
-        return notice(f"The graph is being rebuilt: {done:,} of {total:,}. Pages go on with the one before.")
-    if graph["ok"]:
-        return None
-    return notice(
-        f"The graph is away since {words.stamp(graph['since'])}. The map is drawn from the record; root causes, "
-        "what is at risk, and impact come back with the graph."
-    )
+        out.append(
+            notice(f"The graph is being rebuilt: {done:,} of {total:,}. Pages go on with the one before.")
+        )
+    elif not graph["ok"]:
+        out.append(
+            notice(
+                f"The graph is away since {words.stamp(graph['since'])}. The map is drawn from the record; root causes, "
+                "what is at risk, and impact come back with the graph."
+            )
+        )
+    for part, means in _MEANS.items():
+        said = now["parts"].get(part) or {"ok": True}
+        if not said["ok"]:
+            out.append(notice(f"{said['reason'][:1].upper()}{said['reason'][1:]}: {means}."))
+    return out
 
 
 def notice(text: str) -> Component:

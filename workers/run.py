@@ -17,7 +17,8 @@ from rq.serializers import JSONSerializer
 
 from embedded.child import die_with_parent
 from settings import Settings
-from workers import jobs, wake
+from store import beats
+from workers import jobs, wake, watch
 
 log = logging.getLogger("dlv.worker")
 
@@ -37,6 +38,17 @@ class OneQueueWorker(Worker):
     max_connection_wait_time = 2.0
     log_result_lifespan = False
     asked_to_stop = False
+    life: watch.Life | None = None
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """An idle worker gives a sign of life each time it has waited so long for a job."""
+        return int(beats.EVERY)
+
+    def heartbeat(self, *args: Any, **how: Any) -> None:
+        if self.life is not None:
+            self.life.beat()
+        super().heartbeat(*args, **how)
 
     def handle_warm_shutdown_request(self) -> None:
         self.asked_to_stop = True
@@ -64,6 +76,7 @@ def run(settings: Settings, queue: str) -> None:
         raise SystemExit(0)
 
     away = False
+    life = watch.Life(settings, queue)
     worker: OneQueueWorker | None = None
     while not asked and not (worker and worker.asked_to_stop):
         signal.signal(signal.SIGTERM, ask)
@@ -83,6 +96,7 @@ def run(settings: Settings, queue: str) -> None:
                 job_monitoring_interval=5,
                 log_job_description=False,
             )
+            worker.life = life
             worker.work(logging_level="WARNING", with_scheduler=False)
         except (redis.RedisError, ValueError) as e:
             if not away:

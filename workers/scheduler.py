@@ -15,9 +15,9 @@ import redis
 from errors import Unavailable
 from ingest.fold import rejudge
 from settings import Settings
-from store import beats, gaps, partitions, results, slots
+from store import beats, gaps, notifications, partitions, results, slots
 from store.record import Record
-from workers import wake
+from workers import wake, watch
 
 log = logging.getLogger("dlv.scheduler")
 
@@ -59,6 +59,8 @@ def periodics(settings: Settings, record: Record) -> list[Periodic]:
             lambda: partitions.expire(record, settings.event_days, settings.run_days, settings.result_days),
         ),
         Periodic("old counts", 3600, lambda: expire_counts(record)),
+        Periodic("old messages", 3600, lambda: expire_messages(record, settings.run_days)),
+        Periodic("dead man", 5, watch.DeadMan(settings, record).step),
         Periodic("judging by time", 60, lambda: rejudge(record)),
         Periodic("sign-in leftovers", 3600, lambda: expire_sign_ins(record)),
     ]
@@ -135,6 +137,12 @@ def expire_counts(record: Record) -> None:
     results.expire(record)
     with record.tx() as conn:
         beats.forget(conn)
+
+
+def expire_messages(record: Record, keep_days: int) -> None:
+    """The delivery log is kept as long as runs are."""
+    with record.tx() as conn:
+        notifications.expire(conn, keep_days)
 
 
 def tick(record: Record, client: redis.Redis) -> list[str]:
