@@ -141,7 +141,8 @@ class Client:
         key = sha256(repr(said).encode()).digest()
         with _known_lock:
             known = _known.get(key)
-        if known is None or fresh or known.until < time.monotonic():
+        self._fresh = known is None or fresh or known.until < time.monotonic()
+        if known is None or self._fresh:
             known = self._found()
             with _known_lock:
                 if len(_known) > 200:
@@ -171,7 +172,8 @@ class Client:
 
     def _get(self, path: str, **params: Any) -> Answer:
         answer = self.rest.get(self.root + path, **params)
-        if answer.status == 401:
+        # Airflow 3 answers 403, too, where a token is no longer good
+        if answer.status in (401, 403) and not self._fresh:
             self._sign_in(fresh=True)
             answer = self.rest.get(self.root + path, **params)
         return answer

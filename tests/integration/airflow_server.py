@@ -1,12 +1,13 @@
 """A real Airflow 3 in an environment of its own: API server, scheduler and DAG processor on a SQLite of their own.
 
 ``airflow`` is a fixture of the session; tests that share it are of one xdist_group, "airflow". Its DAGs are in
-tests/data/airflow/dags.
+tests/data/airflow/dags. Its OpenLineage provider sends to a :class:`Receiver`, which keeps what comes and may pass it on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import secrets
@@ -17,7 +18,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,8 +31,52 @@ from embedded import child
 
 DATA = Path(__file__).parents[1] / "data" / "airflow"
 MARKS = [pytest.mark.slow, pytest.mark.xdist_group("airflow")]
-PARTS = ("api-server", "scheduler", "dag-processor")
 PASSWORDS = {"admin": "admin-of-the-tests", "viewer": "viewer-of-the-tests"}
+
+
+class Receiver:
+    """Takes OpenLineage events and keeps them. ``on``: (URL, API key) of a DLV that they are passed on to, whose answer
+    is then the answer."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.answers: list[int] = []
+        self.on: tuple[str, str] | None = None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                status = outer.took(body)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def took(self, body: bytes) -> int:
+        self.events.append(json.loads(body))
+        status = 201
+        if self.on is not None:
+            url, key = self.on
+            said = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            status = requests.post(f"{url}/api/v1/lineage", data=body, headers=said, timeout=30).status_code
+        self.answers.append(status)
+        return status
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @dataclass
@@ -40,6 +87,7 @@ class Airflow:
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(dir="/tmp", prefix="dlv-airflow-")))
     port: int = field(default_factory=child.free_port)
     namespace: str = "airflow-test"
+    receiver: Receiver = field(default_factory=Receiver)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _token: str = ""
 
@@ -71,6 +119,10 @@ class Airflow:
             "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 6,
             "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
             "LOGGING__LOGGING_LEVEL": "WARNING",
+            "OPENLINEAGE__NAMESPACE": self.namespace,
+            "OPENLINEAGE__TRANSPORT": json.dumps(
+                {"type": "http", "url": self.receiver.url, "endpoint": "api/v1/lineage"}
+            ),
         }
         return clean_environment(
             **{k if k == "AIRFLOW_HOME" else f"AIRFLOW__{k}": str(v) for k, v in said.items()},
@@ -87,24 +139,34 @@ class Airflow:
             run([self.venv / "bin/airflow", "db", "migrate"], env=env)
             shutil.copy(self.home / "airflow.db", ready)
         shutil.copy(ready, self.home / "airflow.db")
-        for part in PARTS:
-            self.processes[part] = child.start(
-                [self.venv / "bin/airflow", part], log=self.log(part), note=self.home / f"{part}.pid", env=env,
-                cwd=self.home,
-            )  # fmt: skip
+        for part in ("api-server", "dag-processor"):
+            self._begin(part, env)
+        # a task that the scheduler starts while the API is not there yet fails for good
+        self._wait("metadatabase")
+        self._begin("scheduler", env)
+        self._wait("scheduler", "dag_processor")
+
+    def _begin(self, part: str, env: dict[str, str]) -> None:
+        self.processes[part] = child.start(
+            [self.venv / "bin/airflow", part], log=self.log(part), note=self.home / f"{part}.pid", env=env,
+            cwd=self.home,
+        )  # fmt: skip
+
+    def _wait(self, *parts: str) -> None:
         child.wait_ready(
-            self.processes["api-server"], self._ready, name="Airflow", log=self.log("api-server"), timeout=180
-        )
+            self.processes["api-server"], lambda: self._ready(parts), name="Airflow", log=self.log("api-server"),
+            timeout=180,
+        )  # fmt: skip
 
     def log(self, part: str) -> Path:
         return self.home / f"{part}.log"
 
-    def _ready(self) -> str | None:
+    def _ready(self, parts: tuple[str, ...]) -> str | None:
         try:
             health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=3).json()
         except (requests.RequestException, ValueError) as e:
             return str(e)
-        waits = [p for p in ("scheduler", "dag_processor") if health.get(p, {}).get("status") != "healthy"]
+        waits = [p for p in parts if health.get(p, {}).get("status") != "healthy"]
         return f"{', '.join(waits)} not healthy yet" if waits else None
 
     def signal(self, part: str, signum: int) -> None:
@@ -120,6 +182,7 @@ class Airflow:
         for left in _left(self.home):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left, signal.SIGKILL)
+        self.receiver.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
     # ---- what tests ask it, by themselves
