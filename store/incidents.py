@@ -191,11 +191,14 @@ def note(
 
 def to_tell(conn: Conn, now: datetime, limit: int = 100) -> list[dict[str, Any]]:
     """Whole rows of what is to be told by now, the longest due first; locked, so that two workers never tell the same.
-    Each is answered by :func:`told` in the same transaction.
+    Each is answered by :func:`told` in the same transaction. One whose severity is still being computed waits for
+    that, but for no longer than half a minute.
     """
     due = conn.execute(
-        """select id from incident where notify_at <= %s order by notify_at, id limit %s for update skip locked""",
-        (now, limit),
+        """select id from incident where notify_at <= %(now)s
+              and (weigh_at is null or weigh_at > %(now)s or weigh_at < %(now)s - interval '30 seconds')
+            order by notify_at, id limit %(limit)s for update skip locked""",
+        {"now": now, "limit": limit},
     ).fetchall()
     return many(conn, [d["id"] for d in due])
 

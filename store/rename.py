@@ -59,8 +59,10 @@ def move(conn: Conn, old: UUID, new: dict[str, Any]) -> set[UUID]:
     for table, column in _NAMED:
         conn.execute(f"update {table} set {column} = %s where {column} = %s", (to, old))
     conn.execute(
-        """insert into incident_member (incident_id, node_id, role, health, joined_at, recovered_at, hop, reason)
-           select incident_id, %s, role, health, joined_at, recovered_at, hop, reason from incident_member
+        """insert into incident_member (incident_id, node_id, role, health, joined_at, last_good, recovered_at, run_key,
+                                        cause, hop, reason)
+           select incident_id, %s, role, health, joined_at, last_good, recovered_at, run_key, cause, hop, reason
+             from incident_member
             where node_id = %s on conflict do nothing""",
         (to, old),
     )

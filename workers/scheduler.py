@@ -153,7 +153,8 @@ def tick(record: Record, client: redis.Redis) -> list[str]:
                   exists (select 1 from check_slot where due_again <= dlv_now()) as "check",
                   exists (select 1 from transition_pending)
                     or exists (select 1 from notification where next_try_at <= now() or remind_at <= now())
-                    or exists (select 1 from incident where notify_at <= now()) as alert"""
+                    or exists (select 1 from incident where notify_at <= now() or weigh_at <= now()
+                                  or (graph_away and status = 'open')) as alert"""
     )
     assert row is not None
     waiting = [q for q in wake.JOBS if row[q]]

@@ -146,6 +146,10 @@ create table transition_pending (
 alter table transition add column check_id uuid;       -- the check that caused it, if one did
 alter table transition add column made_at timestamptz; -- when the node was last made or ended well, as known when it changed
 create index transition_at on transition (at);
+-- what is bad as this comes is decided about as well
+insert into transition_pending (transition_id)
+select max(t.id) from transition t join node n on n.id = t.node_id and n.health in ('failed', 'late')
+ where t.now in ('failed', 'late') and n.retired_at is null group by t.node_id;
 
 alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
 alter table node add column judge_at timestamptz default now(); -- when time alone may change its health next; null: only news can
@@ -224,7 +228,7 @@ create table incident (
     told_at         timestamptz,                       -- when people were first told; null: not told yet
     told_severity   smallint,                          -- severity people were last told; null: not told yet
     told_status     text,                              -- its status as they were last told
-    looked_at       timestamptz not null default now(), -- when blast radius and severity were last computed
+    weigh_at        timestamptz,                       -- when blast radius and severity are next computed; null: not any more
     merged_into     uuid references incident,          -- the incident that took it over
     possibly_caused_by uuid references incident,       -- a doubtful cause, linked and not joined
     graph_away      boolean not null default false,    -- decided without the graph; looked at again when it is back
@@ -233,6 +237,7 @@ create table incident (
 create index on incident (status, severity, opened_at desc);
 create index on incident (root_node) where status = 'open';
 create index on incident (notify_at) where notify_at is not null;
+create index on incident (weigh_at) where weigh_at is not null;
 create index on incident (opened_at desc);
 
 create table incident_member (
@@ -255,7 +260,7 @@ create table incident_entry (
     id          bigint generated always as identity primary key, -- order of the timeline
     incident_id uuid not null references incident on delete cascade, -- whose timeline
     at          timestamptz not null,                  -- when it happened
-    kind        text not null,                         -- opened, joined, transition, check, run_error, rerooted, severity, notified, acknowledged, assigned, commented, silenced, recovered, resolved, reopened, merged
+    kind        text not null,                         -- opened, joined, transition, check, run_error, rerooted, linked, severity, notified, acknowledged, assigned, commented, silenced, recovered, resolved, reopened, merged
     text        text not null,                         -- the line as people read it
     actor       text not null default '',              -- who did it; '' for DLV itself
     node_id     uuid,                                  -- the node it speaks of

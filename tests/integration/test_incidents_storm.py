@@ -1,0 +1,197 @@
+"""One upstream failure and what follows from it, on an estate of 5,000 nodes, on a real Postgres and a real graph."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from answers import incidents as answers
+from settings import Settings
+from store.record import Record
+from tests.integration.breaking import GROUP, Breaking, layered, uid
+
+NOW = datetime(2026, 11, 27, 6, tzinfo=UTC)
+YESTERDAY = NOW - timedelta(days=1)
+ROOT = uid(0)
+BELOW = [uid(n) for n in range(1, 201)]
+
+pytestmark = pytest.mark.xdist_group("incidents")
+
+
+@pytest.fixture
+def estate(record: Record, graph: Any, settled: Settings) -> Breaking:
+    return Breaking(record, graph, settled, layered(), YESTERDAY)
+
+
+@pytest.fixture
+def small(record: Record, graph: Any, settled: Settings) -> Breaking:
+    return Breaking(record, graph, settled, layered(60, 40), YESTERDAY)
+
+
+def minute(n: float) -> datetime:
+    return NOW + timedelta(minutes=n)
+
+
+def storm(rng: random.Random) -> list[tuple[UUID, str, datetime]]:
+    """50 fail and 150 go late, each at an event time of its own after the root's."""
+    shuffled = rng.sample(BELOW, len(BELOW))
+    return [(n, "failed" if k < 50 else "late", minute(1 + k / 10)) for k, n in enumerate(shuffled)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_upstream_failure_is_one_incident_and_one_notification(estate: Breaking, seed: int) -> None:
+    rng = random.Random(seed)
+    said = storm(rng)
+    rng.shuffle(said)
+    # heard of within the group time, in ten batches, the root last; its FAIL has the earliest event time
+    for k in range(10):
+        heard = minute(30) + timedelta(seconds=5 * k)
+        estate.turn_all(said[k * 20 : k * 20 + 20], noted=heard)
+        estate.tell(heard)
+    final = minute(30) + timedelta(seconds=52)
+    estate.turn(ROOT, "failed", NOW, noted=final)
+    for seconds in range(0, 300, 15):
+        estate.tell(final + timedelta(seconds=seconds))
+    assert estate.partition() == {ROOT: {ROOT, *BELOW}}
+    assert [(event, id_) for _, id_, event, _ in estate.told] == [("trigger", estate.open()[0]["id"])]
+    assert estate.told[0][0] - final <= timedelta(seconds=90)
+    found = answers.get(estate.dlv, estate.told[0][1])
+    assert found["members"] == {"total": 201, "failed": 51, "late": 150, "recovered": 0}
+    assert {m["id"] for m in found["member_list"]} == {str(n) for n in [ROOT, *BELOW]}
+    assert (found["blast"]["total"], found["at_risk"]) == (200, 0)
+    assert sum(h["n"] for h in found["blast"]["by_hop"]) == 200
+
+
+def plant(estate: Breaking, rng: random.Random) -> list[tuple[UUID, str, datetime]]:
+    """20 nodes inside the radius that ran well after the root and all above them had failed, and fail for themselves."""
+    planted = []
+    for k, n in enumerate(sorted(rng.sample(range(1, 201), 20))):
+        with estate.record.tx() as conn:
+            conn.execute("update node set made_at = %s where id = %s", (minute(30 + k - 0.5), uid(n)))
+        planted.append((uid(n), "failed", minute(30 + k)))
+    return planted
+
+
+def test_unrelated_failures_inside_that_radius_are_incidents_of_their_own(estate: Breaking) -> None:
+    rng = random.Random(3)
+    planted = plant(estate, rng)
+    apart = {n for n, _, _ in planted}
+    estate.turn(ROOT, "failed", NOW, noted=minute(1))
+    estate.turn_all([s for s in storm(rng) if s[0] not in apart], noted=minute(2))
+    estate.tell(minute(2))
+    estate.turn_all(planted, noted=minute(53))
+    estate.tell(minute(53))
+    estate.tell(minute(55))
+    assert estate.partition() == {ROOT: {ROOT, *BELOW} - apart} | {n: {n} for n in apart}
+    assert [e for _, _, e, _ in estate.told] == ["trigger"] * 21
+
+
+def test_in_any_order_and_in_one_batch_they_stay_apart_as_well(estate: Breaking) -> None:
+    rng = random.Random(4)
+    planted = plant(estate, rng)
+    apart = {n for n, _, _ in planted}
+    said = [s for s in storm(rng) if s[0] not in apart] + planted + [(ROOT, "failed", NOW)]
+    rng.shuffle(said)
+    estate.turn_all(said, noted=minute(53))
+    estate.decide(minute(53))
+    assert estate.partition() == {ROOT: {ROOT, *BELOW} - apart} | {n: {n} for n in apart}
+
+
+def test_a_week_old_red_swallows_nothing(small: Breaking) -> None:
+    small.turn(ROOT, "failed", NOW - timedelta(days=7), noted=NOW - timedelta(days=7))
+    small.tell(NOW - timedelta(days=7) + GROUP)
+    with small.record.tx() as conn:
+        conn.execute("update node set made_at = %s where id = any(%s)", (YESTERDAY, BELOW))
+    small.turn(BELOW[0], "failed", NOW, noted=NOW)
+    small.tell(NOW)
+    small.tell(NOW + GROUP)
+    assert small.partition() == {ROOT: {ROOT}, BELOW[0]: {BELOW[0]}}
+    assert [e for _, _, e, _ in small.told] == ["trigger", "trigger"]
+
+
+def test_a_root_that_shows_up_after_people_were_told_keeps_the_key(small: Breaking) -> None:
+    small.turn(BELOW[15], "failed", minute(2), noted=minute(3))
+    small.turn(BELOW[5], "failed", minute(2), noted=minute(5))
+    small.tell(minute(4))
+    small.tell(minute(7))
+    before = {i["id"]: i for i in small.open()}
+    small.turn(ROOT, "failed", NOW, noted=minute(8))
+    small.tell(minute(8))
+    (now,) = small.open()
+    assert (now["root_node"], set(now["members"])) == (ROOT, {ROOT, BELOW[5], BELOW[15]})
+    first = min(before.values(), key=lambda i: i["told_at"])
+    assert (now["id"], now["key"], now["number"]) == (first["id"], first["key"], first["number"])
+    kinds = [e["kind"] for e in answers.timeline(small.dlv, now["id"])["items"]]
+    assert "rerooted" in kinds
+
+
+@pytest.mark.parametrize(("bad", "good"), [(0.5, 0.5), (1, 4), (5, 5), (9, 3), (2, 13)])
+def test_flapping_for_an_hour_is_at_most_two_notifications(small: Breaking, bad: float, good: float) -> None:
+    at = 0.0
+    while at < 60:
+        small.turn(ROOT, "failed", minute(at), noted=minute(at))
+        step = 0.5
+        k = 0.0
+        while k < bad:
+            small.tell(minute(at + k))
+            k += step
+        small.turn(ROOT, "ok", minute(at + bad), noted=minute(at + bad))
+        k = 0.0
+        while k < good:
+            small.tell(minute(at + bad + k))
+            k += step
+        at += bad + good
+    assert 1 <= len([t for t in small.told if t[0] <= minute(60)]) <= 2
+    assert small.told[0][2] == "trigger"
+    assert len({t[1] for t in small.told}) == 1
+    # once it holds, people are told that it is over, and it stays one incident
+    small.tell(minute(at + 31))
+    assert small.told[-1][2] == "resolve"
+    rows = small.record.all("select status, reopened from incident")
+    assert [r["status"] for r in rows] == ["resolved"]
+
+
+def test_it_is_told_again_when_it_gets_worse(small: Breaking) -> None:
+    small.turn(ROOT, "late", NOW, noted=NOW)
+    small.tell(NOW)
+    small.tell(NOW + GROUP)
+    with small.record.tx() as conn:
+        conn.execute("update node set criticality = 1 where id = %s", (BELOW[0],))
+    small.turn(BELOW[0], "failed", minute(5), noted=minute(5))
+    small.tell(minute(5))
+    small.tell(minute(6))
+    assert [(e, s) for _, _, e, s in small.told] == [("trigger", 4), ("update", 1)]
+    found = answers.get(small.dlv, small.told[0][1])
+    assert found["severity_why"][0].endswith("of criticality 1, has failed")
+
+
+def test_a_recovery_and_a_relapse(small: Breaking) -> None:
+    small.turn(ROOT, "failed", NOW, noted=NOW)
+    small.turn(BELOW[0], "failed", minute(1), noted=minute(1))
+    small.tell(minute(2))
+    small.turn(ROOT, "ok", minute(4), noted=minute(4))
+    small.tell(minute(4))
+    assert small.partition() == {ROOT: {ROOT, BELOW[0]}}
+    small.turn(BELOW[0], "ok", minute(6), noted=minute(6))
+    for m in range(6, 20):
+        small.tell(minute(m))
+    assert small.partition() == {}
+    assert [e for _, _, e, _ in small.told] == ["trigger", "resolve"]
+    key = small.told[0][1]
+    small.turn(ROOT, "failed", minute(25), noted=minute(25))
+    for m in range(25, 40):
+        small.tell(minute(m))
+    assert [(e, i) for _, i, e, _ in small.told] == [("trigger", key), ("resolve", key), ("trigger", key)]
+
+
+def test_off_the_map_is_not_bad(small: Breaking) -> None:
+    small.turn(ROOT, "failed", NOW, noted=NOW)
+    small.decide(NOW)
+    with small.record.tx() as conn:
+        conn.execute("update node set retired_at = now() where id = %s", (ROOT,))
+    small.decide(minute(1))
+    assert small.partition() == {}
