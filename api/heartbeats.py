@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from api.resource import PREFIX, Call, Given, Out, Resource, Text
 from auth.gate import SEGMENT, new_token, token_hash, wrong_token
 from auth.roles import ADMIN
+from checks import edits
 from ingest.messages import redact_text
 from store import checks
 
@@ -70,7 +71,7 @@ def replace_url(call: Call, id: UUID) -> dict[str, Any]:
     """A new URL for a heartbeat, shown this once. The old one ends."""
     token, hash_ = new_token()
     with call.dlv.record.tx() as conn:
-        checks.set_token(conn, call.actor, id, hash_)
+        edits.new_url(conn, call.actor, id, hash_)
     return urls(token)
 
 

@@ -34,10 +34,19 @@ from store.audit import Actor
 PREFIX = "/api/v1"
 
 
+_TIME = TypeAdapter(datetime)
+
+
 def _rfc3339(value: Any) -> Any:
-    if isinstance(value, str) and (len(value) < 20 or value[4:5] != "-" or value[10:11] not in "Tt "):
+    if not isinstance(value, str):
+        return value
+    if len(value) < 20 or value[4:5] != "-" or value[10:11] not in "Tt ":
         raise ValueError("must be a time such as 2026-11-23T20:15:00Z")
-    return value
+    try:
+        # here and not by the field: what a validator hands on is no longer JSON, and a strict field takes no text
+        return _TIME.validate_python(value)
+    except ValidationError:
+        raise ValueError("must be a time such as 2026-11-23T20:15:00Z") from None
 
 
 def _zoned(value: datetime) -> datetime:

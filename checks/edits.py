@@ -9,7 +9,7 @@ from uuid import UUID
 from checks.fields import checked
 from checks.kind import Kind
 from checks.registry import KINDS
-from errors import Invalid
+from errors import Conflict, Invalid
 from store import checks as store
 from store.audit import Actor
 from store.record import Conn
@@ -55,6 +55,24 @@ def edit(
             kind, {k: v for k, v in was["config"].items() if k in names} | dict(asked), via
         )
     return store.edit(conn, actor, id_, said, version, anew=_elsewhere(kind, was, said))
+
+
+def accept(conn: Conn, actor: Actor, id_: UUID) -> dict[str, Any]:
+    """What the newest look saw is the new normal; :class:`errors.Conflict` where the kind compares with nothing."""
+    kind = kind_of(store.get(conn, id_)["kind"])
+    if not kind.accepts:
+        raise Conflict(
+            f"{kind.label} compares with nothing that could be accepted", hint="edit its limits instead"
+        )
+    return store.accept(conn, actor, id_)
+
+
+def new_url(conn: Conn, actor: Actor, id_: UUID, hash_: bytes) -> None:
+    """A new URL of a heartbeat by the hash of its token; :class:`errors.Conflict` where the kind has none."""
+    kind = kind_of(store.get(conn, id_)["kind"])
+    if not kind.called:
+        raise Conflict(f"{kind.label} is called by nobody", hint="only a heartbeat has a URL")
+    store.set_token(conn, actor, id_, hash_)
 
 
 def whole(kind: Kind, config: Any, via: str | None) -> dict[str, Any]:

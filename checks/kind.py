@@ -27,6 +27,7 @@ class Kind:
     ``says``: one sentence, what a failure of it means. ``unit`` is what its number counts, for people ("rows", "s").
     ``agree`` is handed a whole config and the kind of the connection (None: none) and raises :class:`errors.Invalid`
     where the fields contradict each other. ``through``: whether a config looks through its connection at all.
+    ``called``: it does not look, a job calls its URL.
     ``accepts``: people can declare what was seen to be the new normal (:attr:`checks.result.Spec.accepted`).
     """
 
@@ -43,6 +44,7 @@ class Kind:
     learns: int = 0
     unit: str = ""
     accepts: bool = False
+    called: bool = False
     agree: Callable[[Mapping[str, Any], str | None], None] | None = None
     through: Callable[[Mapping[str, Any]], bool] = lambda _: True
 

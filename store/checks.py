@@ -349,10 +349,10 @@ def mute(conn: Conn, actor: Actor, id_: UUID, until: datetime | None) -> dict[st
 
 
 def accept(conn: Conn, actor: Actor, id_: UUID) -> dict[str, Any]:
-    """What the newest look saw is the new normal from the next look on."""
+    """What the newest look saw is the new normal from the next look on. Only of kinds that accept."""
     _locked(conn, id_)
-    state = conn.execute("select memory from check_state where check_id = %s", (id_,)).fetchone()
-    if not state or not state["memory"]:
+    state = conn.execute("select memory, slot_at from check_state where check_id = %s", (id_,)).fetchone()
+    if not state or state["slot_at"] is None:
         raise Conflict("there is nothing to accept yet", hint="wait for the first result")
     at = _now(conn)
     conn.execute(

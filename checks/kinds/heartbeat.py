@@ -109,4 +109,5 @@ KIND = Kind(
     systems=("airflow", "spark", "dbt"),
     every_seconds=60,
     unit="s",
+    called=True,
 )  # fmt: skip

@@ -196,7 +196,9 @@ def test_what_was_seen_is_accepted_only_once_something_was_seen(record: Record) 
     with record.tx() as conn:
         with pytest.raises(Conflict):
             checks.accept(conn, ADA, id_)
-        conn.execute("update check_state set memory = '{\"a\": 1}' where check_id = %s", (id_,))
+        conn.execute(
+            "update check_state set memory = '{\"a\": 1}', slot_at = now() where check_id = %s", (id_,)
+        )
         checks.accept(conn, ADA, id_)
         spec = checks.spec(conn, id_)
     assert spec is not None and spec.accepted is not None

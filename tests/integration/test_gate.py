@@ -48,6 +48,8 @@ RESPONDER_WRITES = VIEWER_WRITES | {
     "PATCH /api/v1/annotations/<id>",
     "DELETE /api/v1/annotations/<id>",
     "POST /api/v1/edges/<id>/annotations",
+    "POST /api/v1/checks/<id>/run",
+    "POST /api/v1/checks/<id>/mute",
     "POST /api/v1/silences",
     "PATCH /api/v1/silences/<id>",
     "DELETE /api/v1/silences/<id>",
