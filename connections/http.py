@@ -192,6 +192,7 @@ def reach(link: Link, ladder: Ladder, base: str = "url") -> None:
     """The steps name, route and TLS of an address."""
     parts = urlsplit(str(link.fields[base]))
     host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+    ladder.to(host, port)
     with ladder.step("name"):
         link.guard.resolve(host, port)
     with ladder.step("route"):

@@ -204,6 +204,7 @@ def _climb(link: Link, ladder: Ladder) -> str:
     servers = pairs(link.fields["bootstrap"])
     with ladder.step("name"):
         for host, port in servers:
+            ladder.to(host, port)
             link.guard.resolve(host, port)
     with ladder.step("route"):
         host, port, sock = _first_open(link, ladder, servers)
@@ -236,6 +237,7 @@ def _first_open(link: Link, ladder: Ladder, servers: list[tuple[str, int]]) -> t
     """The first bootstrap server that takes a socket; one is enough, as it is for Kafka's own clients."""
     failed: OSError | None = None
     for host, port in servers:
+        ladder.to(host, port)
         try:
             return host, port, link.guard.connect(host, port, ladder.left(4.0 / len(servers) + 0.5))
         except OSError as e:

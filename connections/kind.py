@@ -109,7 +109,9 @@ class Kind:
             if not f.applies(out):
                 out[f.name] = None
             elif f.required and out[f.name] in (None, ""):
-                raise Invalid(f"{f.label} is missing", field=f.name, hint=f.help or None)
+                raise Invalid(
+                    f"{f.label} is missing", field=f.name, hint=f"e.g. {f.example}" if f.example else None
+                )
         return {k: v for k, v in out.items() if v is not None}
 
     def checked_secrets(self, said: Mapping[str, Any]) -> dict[str, str | None]:
@@ -138,7 +140,9 @@ class Kind:
         """:class:`errors.Invalid` where a secret that these fields want is missing."""
         for f in self.secret:
             if f.required and f.applies(fields) and not have.get(f.name):
-                raise Invalid(f"{f.label} is missing", field=f.name, hint=f.help or None)
+                raise Invalid(
+                    f"{f.label} is missing", field=f.name, hint=f"e.g. {f.example}" if f.example else None
+                )
 
 
 # ---------------------------------------------------------------- what a field may be

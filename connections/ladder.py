@@ -24,6 +24,8 @@ SECONDS = 9.0
 #: tests at one time; those that were given up count until they end
 AT_ONCE = 16
 
+At = tuple[str, int] | None
+
 _running = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -42,6 +44,11 @@ class Ladder:
         self.now = STEPS[0]
         self.states = dict.fromkeys(STEPS, "open")
         self.end = time.monotonic() + seconds
+        self.at: At = None
+
+    def to(self, host: str, port: int) -> None:
+        """Where it goes from here, for the words of what fails."""
+        self.at = (host, port)
 
     def left(self, most: float = 4.0) -> float:
         """Seconds that a step may take: what is left, at most ``most``, and never nothing."""
@@ -118,7 +125,7 @@ def _climb(kind: Kind, link: Link, ladder: Ladder, began: float) -> Tested:
         step, message, hint = ladder.now, e.message, e.hint or ""
     except Exception as e:
         step = ladder.now
-        step, message, hint = told(e, step)
+        step, message, hint = told(e, step, ladder.at)
         if not message:
             log.exception("testing a connection of the kind %s failed at %s", kind.name, step)
             message, hint = f"DLV's own fault: {type(e).__name__}", "the log of the web process has the rest"
@@ -146,16 +153,17 @@ _SLOW = {
 # ---------------------------------------------------------------- what errors mean
 
 
-def told(e: BaseException, step: str) -> tuple[str, str, str]:
-    """(step, message, hint) of an error of sockets and TLS; the message is empty where it is none of these."""
+def told(e: BaseException, step: str, at: At = None) -> tuple[str, str, str]:
+    """(step, message, hint) of an error of sockets and TLS, on the way to ``at``; the message is empty where it is none of
+    these."""
     for one in chain(e):
         if isinstance(one, ssl.SSLError):
             return ("tls", *tls_words(one))
     for one in chain(e):
         if isinstance(one, socket.gaierror):
-            return "name", *name_words(one)
+            return "name", *name_words(one, at)
         if isinstance(one, TimeoutError | ConnectionError) or (isinstance(one, OSError) and one.errno):
-            return step if step != "name" else "route", *route_words(one, step)
+            return step if step != "name" else "route", *route_words(one, step, at)
     return step, "", ""
 
 
@@ -172,34 +180,33 @@ def chain(e: BaseException) -> Iterator[BaseException]:
         todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
 
 
-def name_words(e: socket.gaierror) -> tuple[str, str]:
+def name_words(e: socket.gaierror, at: At = None) -> tuple[str, str]:
+    name = at[0] if at else "the name"
     if e.errno == socket.EAI_AGAIN:
         return (
-            "the name cannot be looked up just now: no name server answers",
+            f"{name} cannot be looked up just now: no name server answers",
             "ask whoever runs this network's DNS, or use an address",
         )
-    return (
-        "the name does not resolve",
-        "check how it is spelt, and that DLV's machine (or container) knows it",
-    )
+    return f"{name} does not resolve", "check how it is spelt, and that DLV's machine (or container) knows it"
 
 
-def route_words(e: BaseException, step: str) -> tuple[str, str]:
+def route_words(e: BaseException, step: str, at: At = None) -> tuple[str, str]:
+    host, port = (at[0], f"port {at[1]}") if at else ("the host", "this port")
     if isinstance(e, TimeoutError):
         if step in ("name", "route"):
-            return "no answer to opening a socket", _SLOW["route"]
+            return f"no answer from {host} to opening a socket on {port}", _SLOW["route"]
         return f"no answer while {_DOING[step]}", _SLOW[step]
     if isinstance(e, ConnectionRefusedError):
         return (
-            "the host answers, and nothing listens on this port",
+            f"{host} answers, and nothing listens on {port}",
             "check the port, that the server runs, and that it listens on this address and not on its loopback alone",
         )
     if isinstance(e, ConnectionError):
         return (
-            "the other side closed the connection",
+            f"{host} closed the connection on {port}",
             "check that the port is this system's, and whether it wants TLS or none",
         )
-    return f"there is no way to it: {getattr(e, 'strerror', None) or e}", _SLOW["route"]
+    return f"there is no way to {host}: {getattr(e, 'strerror', None) or e}", _SLOW["route"]
 
 
 def tls_words(e: ssl.SSLError) -> tuple[str, str]:

@@ -371,6 +371,7 @@ def _climb(link: Link, ladder: Ladder) -> str:
     """Postgres, MySQL, MariaDB."""
     dialect = DIALECTS[link.kind]
     host, port = link.fields["host"], link.fields["port"]
+    ladder.to(host, port)
     with ladder.step("name"):
         link.guard.resolve(host, port)
     with ladder.step("route"):
@@ -429,7 +430,7 @@ _LABELS = {"postgres": "Postgres", "mysql": "MySQL"}
 
 def _server(port: int, database: Field) -> tuple[Field, ...]:
     return (
-        Field("host", "Host", "host", required=True, binds=True, example="db.example.com", help="A name or an address"),
+        Field("host", "Host", "host", required=True, binds=True, example="db.example.com"),
         Field("port", "Port", "port", required=True, default=port, binds=True),
         database,
         Field("username", "User", required=True, help="One that may only read, e.g. a member of pg_read_all_data"),

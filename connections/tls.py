@@ -34,7 +34,7 @@ def fields(*, may_be_off: bool = True, default: str = VERIFIED, client: bool = T
     out = [
         Field(
             "tls", "TLS", "choice", default=default, choices=choices, binds=True,
-            help="Not verified means that anybody on the way may read and change what is sent",
+            help="Unverified, whoever sits on the way can read what is sent",
         ),
         Field(
             "ca", "CA certificate", "pem", when=("tls", (VERIFIED,)), binds=True,

@@ -56,6 +56,14 @@ def page(
     ).fetchall()  # fmt: skip
 
 
+def checks_of(conn: Conn, id_: UUID) -> int:
+    """How many checks look through it."""
+    row = conn.execute(
+        "select count(*) as n from health_check where connection_id = %s and retired_at is null", (id_,)
+    ).fetchone()
+    return int(row["n"]) if row else 0
+
+
 def names(conn: Conn) -> list[dict[str, Any]]:
     """id, name and kind of each connection that is not retired, by name: for choosing one."""
     return conn.execute(

@@ -88,6 +88,21 @@ LISTS = {
         },
         "t.id",
     ),
+    "connections": List(
+        """c.id, c.name, c.kind, c.fields, c.secrets, c.last_test, c.retired_at, c.created_at, c.version,
+           (select count(*) from health_check h where h.connection_id = c.id and h.retired_at is null) as checks""",
+        "connection c",
+        "c.name || ' ' || c.kind || ' ' || c.fields::text",
+        {
+            "kind": "c.kind = any(%(kind)s)",
+            "state": "case when c.retired_at is null then 'active' else 'retired' end = any(%(state)s)",
+        },
+        {
+            "name": "lower(c.name)",
+            "checks": "(select count(*) from health_check h where h.connection_id = c.id and h.retired_at is null)",
+        },
+        "c.id",
+    ),
     "rules": List(
         "r.id, r.kind, r.pattern, r.value, r.producer_id, p.name as producer, r.created_at",
         "naming_rule r left join producer p on p.id = r.producer_id",
@@ -101,6 +116,7 @@ LISTS = {
            a.before, a.after,
            coalesce(case a.object_type
              when 'node' then (select n.name from node n where n.id::text = a.object_id)
+             when 'connection' then (select o.name from connection o where o.id::text = a.object_id)
              when 'team' then (select t.name from team t where t.id::text = a.object_id)
              when 'user' then (select u.username from app_user u where u.id::text = a.object_id)
              when 'api_key' then (select k.name from api_key k where k.id::text = a.object_id)

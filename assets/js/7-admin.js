@@ -28,6 +28,7 @@
   cells.Mono = ({ value }) => (value ? h("code", { className: "ell", title: value }, value) : h("span", { className: "muted" }, "—"));
   cells.When = ({ value }) => (value ? h("span", { className: "ell", title: value.title }, value.text) : null);
   cells.Two = ({ value }) => (value ? h("span", { className: "two", title: value.title || `${value.a} ${value.b || ""}` }, h("b", null, value.a), h("small", null, value.b)) : null);
+  cells.Marked = ({ value }) => (value ? h("span", { className: "marked" }, icon(value.mark, `ic sys ${value.system}`), h("span", { className: "two", title: `${value.a}, ${value.b}` }, h("b", null, value.a), h("small", null, value.b))) : h("span", { className: "wait" }));
   const state = (s, cls = "st") => h("span", { className: `${cls} c-${s.state}`, title: s.title || undefined }, icon(`st-${s.state}`, "glyph"), s.word);
   const LOOK = { root: "tag solid", symptom: "tag hollow", at_risk: "tag dashed" };
   cells.Health = ({ data, value }) => {
