@@ -143,8 +143,8 @@ class Dialog:
                 centered=False,
                 yOffset="6vh",
                 transitionProps={"duration": 90},
+                title="Form",
                 closeButtonProps={"aria-label": "Close"},
-                **{"aria-label": "Form"},
             ),
         ]
 

@@ -61,7 +61,8 @@ def modal() -> Component:
         padding=0,
         keepMounted=True,
         transitionProps={"duration": 90},
-        **{"aria-label": "Search"},
+        title="Search",
+        classNames={"header": "unseen"},
     )
 
 

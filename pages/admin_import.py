@@ -9,7 +9,18 @@ from typing import Any
 import dash
 import dash_ag_grid as dag
 import dash_mantine_components as dmc
-from dash import Input, Output, State, callback, ctx, dcc, html, no_update
+from dash import (
+    ClientsideFunction,
+    Input,
+    Output,
+    State,
+    callback,
+    clientside_callback,
+    ctx,
+    dcc,
+    html,
+    no_update,
+)
 from dash.development.base_component import Component
 
 import auth
@@ -249,3 +260,10 @@ def _cells(c: dict[str, Any]) -> dict[str, Any]:
         "kept": what,
         "line": c["line"],
     }
+
+
+clientside_callback(
+    ClientsideFunction("dlv", "name_upload"),
+    Output("import-upload", "className"),
+    Input("import-upload", "id"),
+)

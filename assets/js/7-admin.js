@@ -92,6 +92,13 @@
   const full = (v) => !(v === null || v === undefined || v === "" || (Array.isArray(v) && !v.length));
 
   /** What the filters say now goes into the list's store and, where the page is the list, into the URL. */
+  /** The browser's own file field inside an upload, which Dash gives no name to. */
+  clientside.name_upload = (id) => {
+    const field = document.getElementById(id)?.querySelector("input[type=file]");
+    if (field) field.setAttribute("aria-label", "File");
+    else setTimeout(() => location.pathname === "/admin/import" && clientside.name_upload(id), 200); // it is fetched when needed
+    return window.dash_clientside.no_update;
+  };
   clientside.list_filtered = (_, __, before, id) => {
     const values = { ...before.values };
     for (const group of window.dash_clientside.callback_context.inputs_list)
