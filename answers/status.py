@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from errors import GraphAway
 from graph import reach
 from store import parts
 from store import standing as record_of
+from store import wall
 
 if TYPE_CHECKING:
     from answers.context import Dlv
@@ -181,21 +182,28 @@ def graph_away(dlv: Dlv) -> dict[str, Any] | None:
     return {"since": iso(since or _away.get(dlv.record)), "reason": now.reason}
 
 
-def counts(dlv: Dlv) -> dict[str, Any]:
-    """{failed, late, warn, ok, unknown, total, running, roots, symptoms, at_risk, reason, parts}.
+def counts(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
+    """{failed, late, warn, ok, unknown, total, running, roots, symptoms, at_risk, incidents, reason, parts}; of these
+    environments alone where some are given.
 
     roots, symptoms and at_risk are None while the graph is away, and ``reason`` says why. ``parts`` says of graph and
     ingest whether they are up, since when not, and how much they have still to do, and of scheduler and workers whether
     they give signs of life.
     """
     now = standing(dlv)
+    named = {name: getattr(now, name) for name in ("roots", "symptoms", "at_risk")}
     with dlv.record.tx() as conn:
-        out = record_of.counts(conn)
+        out = record_of.counts(conn, environments)
         state = record_of.graph_state(conn)
         queue = record_of.queue(conn)
         own = parts.look(conn)
-    for name in ("roots", "symptoms", "at_risk"):
-        ids = getattr(now, name)
+        if environments:
+            within = record_of.within(
+                conn, list(frozenset().union(*(n or () for n in named.values()))), environments
+            )
+            named = {name: None if ids is None else ids & within for name, ids in named.items()}
+        out["incidents"] = wall.open_count(conn, environments)
+    for name, ids in named.items():
         out[name] = None if ids is None else len(ids)
     out["reason"] = now.reason
     away = now.reason is not None

@@ -4,30 +4,12 @@ schemes; the files are in assets/icons, their licences in assets/vendor/LICENSES
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import Any
 
 from dash import html
 
+from answers.look import mark_of
 from pages import _words as words
-
-ICONS = Path(__file__).resolve().parent.parent / "assets" / "icons"
-
-#: systems that have no mark of their own are drawn as what they are
-_ALIKE = {
-    "s3": "kind-bucket",
-    "gs": "kind-bucket",
-    "abfss": "kind-bucket",
-    "wasbs": "kind-bucket",
-    "oss": "kind-bucket",
-}
-_KINDS = {"stream": "topic", "project": "project", "notebook": "query", "sql": "query", "connector": "job"}
-
-
-@functools.cache
-def names() -> frozenset[str]:
-    return frozenset(p.stem for p in ICONS.glob("*.svg"))
 
 
 def ic(name: str, **style: Any) -> html.Span:
@@ -35,20 +17,6 @@ def ic(name: str, **style: Any) -> html.Span:
     return html.Span(
         className="ic", style={"--i": f"url(/assets/icons/{name}.svg)", **style}, **{"aria-hidden": "true"}
     )
-
-
-def mark_of(system: str, kind: str, type_: str) -> str:
-    """The file that stands for a node: its system's mark, else its kind's."""
-    if f"sys-{system}" in names():
-        return f"sys-{system}"
-    if system in ("dbt", "api"):
-        return f"kind-{system}"
-    if kind not in ("table", "view", "topic", "dashboard") and system in _ALIKE:
-        return _ALIKE[system]
-    named = f"kind-{_KINDS.get(kind, kind)}"
-    if named in names():
-        return named
-    return "kind-job" if type_ == "job" else "kind-dataset"
 
 
 def sys(node: Any) -> html.Span:

@@ -1,10 +1,14 @@
-"""How DLV says things: health in a word, times as people read them, names cut to what tells them apart. Pure."""
+"""How DLV says things: health in a word, times as people read them, what things are called (answers.look). Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from answers.look import kind, system
+
+__all__ = ["HEALTH", "ROLES", "ago", "kind", "lasted", "many", "minutes", "sla", "stamp", "system", "when"]
 
 #: own health and standing, in the order in which they matter
 HEALTH = {
@@ -15,37 +19,6 @@ HEALTH = {
     "ok": "Healthy",
 }
 ROLES = {"root": "Root cause", "symptom": "Symptom", "at_risk": "At risk"}
-
-SYSTEMS = {
-    "postgres": "Postgres",
-    "bigquery": "BigQuery",
-    "mysql": "MySQL",
-    "mssql": "SQL Server",
-    "dbt": "dbt",
-    "s3": "S3",
-    "gs": "Cloud Storage",
-    "hdfs": "HDFS",
-    "duckdb": "DuckDB",
-    "sqlite": "SQLite",
-    "mongodb": "MongoDB",
-    "clickhouse": "ClickHouse",
-    "powerbi": "Power BI",
-    "unitycatalog": "Unity Catalog",
-    "cockroachdb": "CockroachDB",
-    "api": "API",
-    "file": "Files",
-}
-
-
-def system(name: str) -> str:
-    """Postgres for postgres, BigQuery for bigquery."""
-    return SYSTEMS.get(name, name[:1].upper() + name[1:])
-
-
-def kind(node: Mapping[str, Any]) -> str:
-    """What a person calls the node: 'Kafka topic', 'Airflow task', 'Postgres table'."""
-    said = node["kind"] or node["type"]
-    return system(node["system"]) + " " + said if node["system"] not in ("", "unknown") else said.capitalize()
 
 
 def when(text: str | None) -> datetime | None:

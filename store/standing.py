@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,10 @@ from store.record import Conn
 RECOVERED_WITHIN = timedelta(days=14)
 
 
-def counts(conn: Conn) -> dict[str, Any]:
-    """How many nodes on the map are in each state of health, how many run, how many there are."""
+def counts(conn: Conn, environments: Sequence[str] = ()) -> dict[str, Any]:
+    """How many nodes on the map are in each state of health, how many run, how many there are; of these environments
+    alone where some are given.
+    """
     row = conn.execute(
         """select count(*) as total,
                   count(*) filter (where health = 'failed') as failed,
@@ -22,10 +25,20 @@ def counts(conn: Conn) -> dict[str, Any]:
                   count(*) filter (where health = 'ok') as ok,
                   count(*) filter (where health = 'unknown') as unknown,
                   count(*) filter (where running) as running
-             from node n where n.retired_at is null and n.dropped_at is null and not n.standin"""
+             from node n where n.retired_at is null and n.dropped_at is null and not n.standin
+              and (cardinality(%(env)s::text[]) = 0 or n.environment = any(%(env)s))""",
+        {"env": list(environments)},
     ).fetchone()
     assert row
     return row
+
+
+def within(conn: Conn, ids: list[UUID], environments: Sequence[str]) -> frozenset[UUID]:
+    """Which of these nodes are in these environments."""
+    rows = conn.execute(
+        "select id from node where id = any(%s) and environment = any(%s)", (ids, list(environments))
+    )
+    return frozenset(r["id"] for r in rows)
 
 
 def bad(conn: Conn) -> list[dict[str, Any]]:

@@ -11,6 +11,9 @@
   // the scheme, before the first paint: Mantine reads the same key
   const KEY = "mantine-color-scheme-value";
   const wanted = () => {
+    // a screen on the wall is dark unless its address says otherwise
+    const url = new URLSearchParams(location.search);
+    if (location.pathname === "/wall" && !["", "0", null].includes(url.get("kiosk"))) return url.get("scheme") === "light" ? "light" : "dark";
     const said = localStorage.getItem(KEY);
     if (said === "light" || said === "dark") return said;
     return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
