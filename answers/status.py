@@ -13,9 +13,8 @@ from weakref import WeakKeyDictionary
 
 from errors import GraphAway
 from graph import reach
-from store import parts
+from store import parts, wall
 from store import standing as record_of
-from store import wall
 
 if TYPE_CHECKING:
     from answers.context import Dlv

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
-from answers import causes, impact, nodes, status
+from answers import causes, impact, incidents, nodes, status
 from answers import look as look_of
 from errors import GraphAway
 from store import runs as run_store
@@ -160,7 +160,6 @@ def look(
         pipes = store.pipelines(conn, [r["id"] for r in found])
         gaps = store.gaps(conn, since)
         unheard = store.unheard(conn, said)
-        incidents = store.incidents(conn, environments, TOLD)
         stamp = (since, *store.changed(conn, since))
         memory = _memory(dlv.record)
         if memory.bars is None or memory.bars[0] != stamp:
@@ -194,7 +193,7 @@ def look(
     total = found[0]["total"] if found else 0
     return {
         "counts": {k: v for k, v in counts.items() if k != "parts"},
-        "incidents": [_incident(i) for i in incidents],
+        "incidents": _incidents(dlv, environments),
         "roots": _loose(dlv, standing, environments),
         "down": down(counts),
         "until": status.iso(until),
@@ -318,31 +317,36 @@ def _drawn(n: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _incidents(dlv: Dlv, environments: Sequence[str]) -> list[dict[str, Any]]:
+    """Open incidents as the wall tells them, the most severe first. A quiet producer is of every environment."""
+    found = incidents.page(dlv, {}, 200 if environments else TOLD)["items"]
+    if environments:
+        found = [i for i in found if i["root"] is None or i["root"]["environment"] in environments]
+    return [_incident(i) for i in found[:TOLD]]
+
+
 def _incident(i: Mapping[str, Any]) -> dict[str, Any]:
-    """An open incident as the wall tells it."""
-    blast = i["blast"] or {}
+    root, blast = i["root"], i["blast"]
+    said = root or {"kind": "producer", "system": "", "type": "job"}
     return {
-        "incident": str(i["id"]),
+        "incident": i["id"],
         "number": i["number"],
         "severity": i["severity"],
         "title": i["title"],
         "error": i["error"][:240],
         "log": i["log_url"],
-        "node": str(i["node"]) if i["node"] else None,
-        "name": i["name"] or i["producer"] or "",
-        **_drawn(i if i["node"] else {"kind": "producer", "system": "", "type": "job"}),
-        "namespace": i["namespace"] or "",
-        "health": i["health"] or "unknown",
-        "since": status.iso(i["opened_at"]),
-        "owner": i["team"] or i["owner_name"] or "",
+        "node": root["id"] if root else None,
+        "name": root["name"] if root else (i["producer"] or {}).get("name", ""),
+        "namespace": root["namespace"] if root else "",
+        "health": root["health"] if root else "unknown",
+        **_drawn(said),
+        "since": i["opened_at"],
+        "owner": i["owner_name"] or (root or {}).get("owner_name") or "",
         "taken": i["assignee"] or i["acknowledged_by"] or "",
-        "acknowledged": i["acknowledged_by"] or "",
         "total": blast.get("total"),
         "hops": len(blast.get("by_hop") or []) or None,
         "teams": len(blast.get("teams") or []),
-        "failed": i["failed"] or 0,
-        "late": i["late"] or 0,
-        "recovered": i["recovered"] or 0,
+        **{k: i["members"][k] for k in ("failed", "late", "recovered")},
     }
 
 

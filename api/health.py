@@ -18,7 +18,7 @@ from answers.context import Dlv
 from api.resource import to_json
 from auth.roles import READER, check, principal
 from errors import DlvError
-from store import events, notifications
+from store import events, notifications, wall
 from store import parts as own_parts
 
 #: readyz looks at most this often (seconds), however often it is asked
@@ -187,6 +187,7 @@ def figures(dlv: Dlv, parts: Parts) -> bytes:
         "select name, last_event_at from producer where last_event_at is not null limit 1000"
     ):
         last.labels(r["name"]).set(r["last_event_at"].timestamp())
+    _health(dlv, registry)
     memory = psutil.Process().memory_info().rss
     Gauge("dlv_web_resident_memory_bytes", "Memory of this web process", registry=registry).set(memory)
     return generate_latest(registry)
@@ -207,6 +208,40 @@ def _channels(dlv: Dlv, registry: CollectorRegistry) -> None:
     )
     for c in said["channels"]:
         up.labels(c["name"], c["kind"]).set(c["failing"] is None)
+
+
+#: figures of one number each: name, what it says, and the key of `store.wall.figures`
+_SINGLE = (
+    ("dlv_slots_pending", "Slots that are due or being looked at", "slots_pending"),
+    ("dlv_slots_lag_seconds", "Age of the oldest slot that has not ended", "slots_lag"),
+    ("dlv_schedule_lag_seconds", "How long the oldest due check has not been given its slot", "schedule_lag"),
+    ("dlv_transitions_undecided_seconds", "Age of the oldest change nobody has decided about", "undecided"),
+    ("dlv_notifications_pending", "Messages that wait to be delivered", "told_pending"),
+    ("dlv_notifications_failed", "Messages given up within a day", "told_failed"),
+    ("dlv_events_age_seconds", "Time since the newest event; absent where none is kept", "event_age"),
+    (
+        "dlv_results_age_seconds",
+        "Time since the newest check result of an hour; absent where none is",
+        "result_age",
+    ),
+)
+
+
+def _health(dlv: Dlv, registry: CollectorRegistry) -> None:
+    """Incidents, checks, and what waits between them and the people who must know. No label names a node."""
+    with dlv.record.tx() as conn:
+        said = wall.figures(conn)
+    incidents = Gauge("dlv_incidents_open", "Open incidents by severity", ["severity"], registry=registry)
+    for severity in ("1", "2", "3", "4"):
+        incidents.labels(severity).set(said["incidents"].get(severity, 0))
+    checks = Gauge(
+        "dlv_checks", "Checks that are not paused, by the newest status", ["status"], registry=registry
+    )
+    for status in ("ok", "warn", "fail", "error", "not_checked", "muted"):
+        checks.labels(status).set(said["checks"].get(status, 0))
+    for name, what, key in _SINGLE:
+        if said[key] is not None:
+            Gauge(name, what, registry=registry).set(said[key])
 
 
 def _json(body: Any, status: int = 200) -> Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -186,7 +187,7 @@ class Resource:
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def declare(view: Callable[..., Any]) -> Callable[..., Any]:
             hints = inspect.get_annotations(view, eval_str=True)
-            names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            names = re.findall(r"\{(\w+)\}", path)
             self.endpoints.append(
                 Endpoint(
                     method=method,

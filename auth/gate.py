@@ -45,6 +45,7 @@ OPEN_BY_TOKEN = (
     "/api/v1/heartbeats/<token>",
     "/api/v1/heartbeats/<token>/start",
     "/api/v1/heartbeats/<token>/fail",
+    "/api/v1/badges/<token>.svg",
 )
 SEGMENT = "[A-Za-z0-9_-]{43}"
 _BY_TOKEN = re.compile("|".join(re.escape(p).replace("<token>", SEGMENT) for p in OPEN_BY_TOKEN))

@@ -12,9 +12,9 @@ from dash import Input, Output, State, callback, dcc, html, no_update
 from dash.development.base_component import Component
 
 import auth
-from answers import causes, edges, lineage, nodes
+from answers import causes, edges, lineage, nodes, wall
 from errors import DlvError
-from pages import _deps, _notes
+from pages import _deps, _notes, _why
 from pages import _words as words
 from pages._icons import glyph, health, ic, role, sys
 from store import annotations as annotation_store
@@ -79,6 +79,7 @@ def _node(ask: dict[str, Any]) -> list[Any]:
     return [
         _head(n),
         _chips(n),
+        *(_why.place(wall.why(_deps.dlv(), n["id"])) if _why.bad_role(n) else []),
         _fault(n, all_["runs"]),
         html.Div(
             [
@@ -141,23 +142,18 @@ def _fault(n: dict[str, Any], runs: list[dict[str, Any]]) -> Component | None:
     if n["health"] not in ("failed", "late", "warn"):
         return None
     failed = next((r for r in runs if r["state"] == "FAIL"), None)
+    trace = failed and n["health"] == "failed" and failed["error_detail"]
+    if n["role"] == "root":  # error and log are told above, as the cause
+        return html.Div(_trace(trace), className="fault c-failed") if trace else None
     log = failed and failed["log_url"]
     said = [
-        html.B(f"{words.HEALTH[n['health']]} {words.ago(n['health_since'])}"),
+        html.B(f"This node: {words.HEALTH[n['health']].lower()} {words.ago(n['health_since'])}"),
         html.Div(n["health_reason"]),
     ]
-    if failed and n["health"] == "failed":
-        if failed["error"] and failed["error"] not in n["health_reason"]:
-            said.append(html.Div(failed["error"], className="mono"))
-        if failed["error_detail"]:
-            said.append(
-                html.Details(
-                    [
-                        html.Summary("Stack trace"),
-                        html.Pre(failed["error_detail"][:4000], className="mono trace"),
-                    ]
-                )
-            )
+    if failed and n["health"] == "failed" and failed["error"] and failed["error"] not in n["health_reason"]:
+        said.append(html.Div(failed["error"], className="mono"))
+    if trace:
+        said.append(_trace(trace))
     if log and log.startswith(("http://", "https://")):
         said.append(
             html.A(
@@ -169,6 +165,10 @@ def _fault(n: dict[str, Any], runs: list[dict[str, Any]]) -> Component | None:
             )
         )
     return html.Div(said, className=f"fault c-{n['health']}")
+
+
+def _trace(text: str) -> Component:
+    return html.Details([html.Summary("Stack trace"), html.Pre(text[:4000], className="mono trace")])
 
 
 def _about(all_: dict[str, Any]) -> Component:

@@ -11,10 +11,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from pages import _words as words
-from pages._icons import glyph, health, ic, role, sys
+from pages._icons import glyph, ic, role, sys
 
 #: teams and lines of contact that are told; the blast radius has all
-TEAMS, CONTACTS, HOPS = 5, 4, 8
+TEAMS, CONTACTS, HOPS = 5, 8, 8
 
 
 def place(said: Mapping[str, Any]) -> list[Component]:
@@ -122,7 +122,7 @@ def _path(path: Sequence[Mapping[str, Any]], me: Mapping[str, Any]) -> Component
         steps.append(
             html.Li(
                 html.Button(
-                    [mark, short],
+                    [mark, short, html.Small(n["kind"], className="muted") if n["type"] == "job" else None],
                     className=f"step c-{n['role'] or n['health']}",
                     title=f"{words.kind(n)} {n['name']}",
                     **{"data-open": n["id"], **here},
@@ -144,7 +144,8 @@ def _radius(cause: Mapping[str, Any], blast: Mapping[str, Any]) -> Component:
                 html.Span(f"Hop {h['key']}", className="muted"),
                 html.Span(
                     html.I(
-                        className=f"hop-{min(h['key'], 5)}", style={"width": f"{max(3, 100 * h['n'] / most):.0f}%"}
+                        className=f"hop-{min(h['key'], 5)}",
+                        style={"width": f"{max(3, 100 * h['n'] / most):.0f}%"},
                     ),
                     className="track",
                 ),
@@ -173,7 +174,10 @@ def _call(teams: Sequence[Mapping[str, Any]]) -> Component:
     """Who owns the cause, then who is hit, with how to reach them."""
     if not teams:
         return html.Section(
-            [html.H2("Who to call"), html.P("No team owns the cause or what it takes down.", className="muted")]
+            [
+                html.H2("Who to call"),
+                html.P("No team owns the cause or what it takes down.", className="muted"),
+            ]
         )
     rows = [team(t) for t in teams[:TEAMS]]
     if len(teams) > TEAMS:
@@ -187,24 +191,20 @@ def team(t: Mapping[str, Any]) -> Component:
     return html.Li(
         [
             html.Div([html.B(t["name"]), html.Span(why, className="muted")], className="line"),
-            html.Div([contact(p) for p in [*t["channels"], *t["people"]][: CONTACTS * 2]], className="contacts"),
+            html.Div([contact(c) for c in [*t["channels"], *t["people"]][:CONTACTS]], className="contacts"),
         ],
         className="owns" if t["owns"] else "",
     )
 
 
-def contact(said: Any) -> Component:
-    """A person or a channel of a team ({kind, value}, {name, email}, or a word)."""
-    if isinstance(said, Mapping):
-        word = str(said.get("name") or said.get("value") or said.get("target") or said.get("email") or "")
-        address = str(said.get("email") or said.get("value") or said.get("target") or "")
-        kind = str(said.get("kind") or "")
-    else:
-        word = address = str(said)
-        kind = ""
-    label = f"{kind}: {word}" if kind and kind not in ("email", "person") else word
-    if "@" in address and " " not in address and not address.startswith("@"):
-        return html.A(label, href=f"mailto:{address}", className="link")
+def contact(said: Mapping[str, str]) -> Component:
+    """A person ({name, email}) or a channel ({kind, target}) of a team."""
+    address = said.get("email") or said.get("target") or ""
+    kind = said.get("kind", "email")
+    word = said.get("name") or address
+    label = word if kind == "email" else f"{kind.capitalize()} {word}"
+    if kind == "email" and "@" in address:
+        return html.A(label, href=f"mailto:{address}", className="link", title=address)
     if kind == "phone":
         return html.A(label, href=f"tel:{address}", className="link")
     return html.Span(label)
@@ -213,7 +213,3 @@ def contact(said: Any) -> Component:
 def bad_role(n: Mapping[str, Any]) -> bool:
     """Whether there is something to ask about this node."""
     return n["role"] in ("root", "symptom", "at_risk") or n["health"] in ("failed", "late")
-
-
-def state_of(n: Mapping[str, Any]) -> Component:
-    return role(n["role"]) or health(n["health"])

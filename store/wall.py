@@ -101,25 +101,6 @@ _ROOTED = "from incident i left join alias ra on ra.id = i.root_node left join n
 _OPEN = """i.status = 'open' and (cardinality(%(env)s::text[]) = 0 or n.environment = any(%(env)s) or n.id is null)"""
 
 
-def incidents(conn: Conn, environments: list[str], limit: int) -> list[dict[str, Any]]:
-    """Open incidents, the most severe and then the newest first, each with its root and how many it holds."""
-    return conn.execute(
-        f"""select i.id, i.number, i.severity, i.root_type, i.title, i.error, i.log_url, i.opened_at, i.assignee,
-                   i.acknowledged_by, i.blast, t.name as team, n.id as node, n.name, n.kind, n.type, n.system,
-                   n.namespace, n.health, n.owner_name, m.failed, m.late, m.recovered, p.name as producer
-              {_ROOTED}
-              left join team t on t.id = i.owner_id left join producer p on p.id = i.producer_id
-              left join lateral (
-                select count(*) filter (where m.recovered_at is null and m.health = 'failed') as failed,
-                       count(*) filter (where m.recovered_at is null and m.health = 'late') as late,
-                       count(*) filter (where m.recovered_at is not null) as recovered
-                  from incident_member m where m.incident_id = i.id) m on true
-             where {_OPEN}
-             order by i.severity, i.opened_at desc, i.id limit %(most)s""",
-        {"env": environments, "most": limit},
-    ).fetchall()
-
-
 def open_count(conn: Conn, environments: Sequence[str] = ()) -> dict[str, Any]:
     """{open, unacknowledged, by_severity: {1: n, …, 4: n}} of open incidents: the one count of incidents on any page."""
     rows = conn.execute(

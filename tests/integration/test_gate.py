@@ -29,6 +29,7 @@ OPEN_BY_TOKEN_ROUTES = {
     "/api/v1/heartbeats/<token>",
     "/api/v1/heartbeats/<token>/start",
     "/api/v1/heartbeats/<token>/fail",
+    "/api/v1/badges/<token>.svg",
 }
 #: what a viewer may write: only about themselves
 VIEWER_WRITES = {
@@ -44,6 +45,7 @@ VIEWER_WRITES = {
 }
 #: what a responder may write besides: people's words on nodes and edges
 RESPONDER_WRITES = VIEWER_WRITES | {
+    "POST /api/v1/badges",
     "POST /api/v1/nodes/<id>/annotations",
     "PATCH /api/v1/annotations/<id>",
     "DELETE /api/v1/annotations/<id>",
