@@ -6,6 +6,7 @@ its ETag are told 304. Nothing here is a component: js/8-wall.js draws it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 import time
@@ -51,9 +52,23 @@ GAP = 5
 #: which state an hour is remembered by, worst last
 _RANK = {4: 0, 0: 1, 1: 2, 2: 3, 3: 4}
 ROLES = (None, "root", "symptom", "at_risk")
-#: what a row says, by place; js/8-wall.js reads the same list. `since` in minutes of the epoch, 0 where all is well;
-#: `marks`: 1 running, 2 muted, 4 paused, and criticality times 8; kind, system… are places in the lists beside
-ROW = ("id", "name", "health", "role", "since", "kind", "namespace", "environment", "team", "pipeline", "bars", "marks", "reason")  # fmt: skip
+#: what a row says, by place; js/8-wall.js reads the same list. `id` in base64url (:func:`short`), `since` in minutes of
+#: the epoch, 0 where all is well; `marks`: 1 running, 2 muted, 4 paused, and criticality times 8; kind, place, team and
+#: pipeline are places in the lists beside
+ROW = (
+    "id",
+    "name",
+    "health",
+    "role",
+    "since",
+    "kind",
+    "place",
+    "team",
+    "pipeline",
+    "bars",
+    "marks",
+    "reason",
+)
 #: what a kind says, by place: 'Postgres table', 'Postgres', then as the record has it, then the icon
 KIND = ("label", "system_label", "kind", "system", "type", "mark")
 #: what the list can be cut down by
@@ -144,7 +159,7 @@ def look(
     happens, so that equal answers are equal bytes.
 
     ``rows`` are tiles in the order of :data:`ROW`, the worst first. ``kinds`` (see :data:`KIND`),
-    ``namespaces``, ``environments``, ``teams`` and ``pipelines`` ([id, name]) are what rows point into. ``until`` is
+    ``places`` ([namespace, environment]), ``teams`` and ``pipelines`` ([id, name]) are what rows point into. ``until`` is
     the end of the newest bar. ``total`` counts all tiles, ``cut`` those left out, ``unheard`` nodes of which nothing
     was ever known. ``roots`` are root causes that no incident holds yet; ``down`` are parts of DLV that do not work.
     """
@@ -166,7 +181,7 @@ def look(
             memory.bars = (stamp, _by_node(store.transitions(conn, since)))
     changes = memory.bars[1]
     hidden = blind(gaps, since, now)
-    lists = {name: _Places() for name in ("kinds", "namespaces", "environments", "teams", "pipelines")}
+    lists = {name: _Places() for name in ("kinds", "places", "teams", "pipelines")}
     rows = []
     for r in found:
         pipe = pipes.get(r["id"])
@@ -174,14 +189,13 @@ def look(
         bad = r["health"] in ("failed", "late", "warn")
         rows.append(
             [
-                str(r["id"]),
+                short(r["id"]),
                 r["name"],
                 STATES.index(r["health"]),
                 ROLES.index(role),
                 int(r["health_since"].timestamp() // 60) if bad and r["health_since"] else 0,
                 lists["kinds"].of((look_of.kind(r), look_of.system(r["system"]), *_plain(r))),
-                lists["namespaces"].of(r["namespace"]),
-                lists["environments"].of(r["environment"]),
+                lists["places"].of((r["namespace"], r["environment"])),
                 lists["teams"].of(r["owner_name"]),
                 lists["pipelines"].of((str(pipe[0]), pipe[1]) if pipe else None),
                 bars(r, changes.get(r["id"], ()), since, now, hidden),
@@ -207,6 +221,11 @@ def look(
 
 def _list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
+
+
+def short(id_: UUID) -> str:
+    """The 16 bytes of an id in base64url: 22 characters instead of 36."""
+    return base64.urlsafe_b64encode(id_.bytes)[:22].decode()
 
 
 def _plain(r: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -235,7 +254,7 @@ _ORDER = {pair: n for n, pair in enumerate(_FIRST)}
 
 def _worst(row: Sequence[Any]) -> tuple[Any, ...]:
     """Roots before symptoms before the rest; among equals the more critical, then by name."""
-    return (_ORDER.get((row[2], row[3]), 99), (row[11] >> 3) or 9, row[1], row[0])
+    return (_ORDER.get((row[2], row[3]), 99), (row[10] >> 3) or 9, row[1], row[0])
 
 
 def _hour(now: datetime) -> datetime:

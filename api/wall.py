@@ -34,8 +34,7 @@ class Wall(Out):
     down: list[dict[str, Any]] = Field(description="Parts of DLV that do not work, since when, what it means")
     until: datetime = Field(description="End of the newest bar; there are 24, an hour each")
     kinds: list[list[str]] = Field(description=f"Each: {', '.join(wall.KIND)}")
-    namespaces: list[str]
-    environments: list[str]
+    places: list[list[str]] = Field(description="[namespace, environment]")
     teams: list[str]
     pipelines: list[list[str] | None] = Field(description="[id, name]")
     rows: list[list[Any]] = Field(description=f"Tiles, the worst first, each: {', '.join(wall.ROW)}")
@@ -49,7 +48,7 @@ def tiles(call: Call) -> Response:
     """The wall: tiles with 24 hours of history, and what is broken. Poll it with If-None-Match: an unchanged wall is
     304. `Age` says how many seconds ago it was looked at.
 
-    `health`: 0 ok, 1 warn, 2 late, 3 failed, 4 unknown. `role`: 1 root, 2 symptom, 3 at risk. `since`: minutes of the
+    `id`: its 16 bytes in base64url. `health`: 0 ok, 1 warn, 2 late, 3 failed, 4 unknown. `role`: 1 root, 2 symptom, 3 at risk. `since`: minutes of the
     epoch. `bars`: two hours a character in base 36 (older × 6 + newer, 5 is an hour in which DLV did not look), the
     newest last; the first character holds for all before it. `marks`: 1 running, 2 muted, 4 paused, criticality × 8.
     """

@@ -9,7 +9,7 @@
   const EVERY = 5000; // ms between two polls
   const PATIENCE = 20000; // ms until a poll that is not answered counts as failed
   const OLD = 20000; // ms after which the age is a warning
-  const ROW = ["id", "name", "health", "role", "since", "kind", "namespace", "environment", "team", "pipeline", "bars", "marks", "reason"];
+  const ROW = ["id", "name", "health", "role", "since", "kind", "place", "team", "pipeline", "bars", "marks", "reason"];
   const STATES = ["ok", "warn", "late", "failed", "unknown", "gap"];
   const WORDS = ["Healthy", "Warning", "Late", "Failed", "Unknown", "DLV did not look"];
   const ROLES = [null, "root", "symptom", "at_risk"];
@@ -59,6 +59,11 @@
     return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
   };
   const read = (list) => Object.fromEntries(ROW.map((k, i) => [k, list[i]]));
+  /** A UUID from the 22 characters of its bytes. */
+  const long = (id) => {
+    const hex = [...atob(id.replace(/-/g, "+").replace(/_/g, "/"))].map((c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  };
   const param = (name) => new URLSearchParams(location.search).get(name) || "";
 
   /** The bars as an SVG, one path a state; the same history is the same text. */
@@ -290,7 +295,7 @@
     r.state = STATES[r.health];
     r.standing = ROLES[r.role];
     [r.label, r.systemLabel, r.what, r.system, r.type, r.mark] = k;
-    r.ns = shown.namespaces[r.namespace];
+    r.ns = shown.places[r.place][0];
     r.owner = shown.teams[r.team];
     r.pipe = shown.pipelines[r.pipeline];
     const [own, within] = dlv.names({ system: r.system, kind: r.what, type: r.type, name: r.name, namespace: r.ns, parent_name: r.pipe?.[1] });
@@ -431,7 +436,7 @@
     let e = tiles.get(r.id);
     if (!e) {
       e = blank.content.firstElementChild.cloneNode(true);
-      e.dataset.open = r.id;
+      e.dataset.open = long(r.id);
       tiles.set(r.id, e);
     }
     const age = r.since ? ago(r.since * 60000) : "";

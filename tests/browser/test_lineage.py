@@ -212,7 +212,7 @@ def test_the_picture_is_taken_away_as_png_and_svg(site: Site, page: Any) -> None
 
 def test_search_by_keyboard_leads_to_the_node(site: Site, page: Any) -> None:
     page.goto(site.url + "/")
-    page.get_by_text("Root causes").wait_for()
+    page.locator(".tile").first.wait_for()
     page.keyboard.press("Control+k")
     until(page, "document.activeElement?.id === 'search-input'")
     page.keyboard.type("fct_pay")
@@ -298,7 +298,7 @@ def test_both_schemes_at_1024_without_a_sideways_scroll(site: Site, page: Any, s
     page.emulate_media(color_scheme=scheme)
     me = site.id("payments_daily.load_payments")
     for path, ready in (
-        ("/", ".root"),
+        ("/", ".broken"),
         (f"/lineage?node={me}&up=2&down=3", "#lineage-head h1"),
         (f"/impact?node={me}", ".impact-table"),
         (f"/paths?from={me}&to={site.id('Finance close')}", ".path-one"),
@@ -311,10 +311,10 @@ def test_both_schemes_at_1024_without_a_sideways_scroll(site: Site, page: Any, s
         )
         assert wide[0] <= wide[1] and wide[2] <= 0, (path, wide)
     page.goto(site.url + "/")
-    page.wait_for_selector(".root")
+    page.wait_for_selector(".broken")
     was = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.get_by_label("Change between light and dark").click()
     until(page, "was => getComputedStyle(document.body).backgroundColor !== was", arg=was)
     page.reload()
-    page.wait_for_selector(".root")
+    page.wait_for_selector(".broken")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != was, "the choice is kept"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,7 +99,7 @@ def test_a_healthy_day_is_one_character() -> None:
 
 def test_the_worst_is_first() -> None:
     def row(name: str, health: int, role: int, criticality: int = 0) -> list[Any]:
-        return ["id", name, health, role, 0, 0, 0, 0, 0, 0, "0", criticality << 3]
+        return ["id", name, health, role, 0, 0, 0, 0, 0, "0", criticality << 3]
 
     rows = [
         row("fine", OK, 0), row("risk", OK, 3), row("warned", WARN, 0), row("symptom", FAILED, 2),
@@ -122,3 +124,9 @@ def test_the_worst_is_first() -> None:
 def test_parts_that_are_down_are_named(parts: dict[str, Any], names: list[str]) -> None:
     found = wall.down({"parts": parts})
     assert [d["name"] for d in found] == names and all(d["means"] for d in found)
+
+
+def test_the_script_reads_the_rows_that_the_server_writes() -> None:
+    text = (Path(__file__).parents[2] / "assets/js/8-wall.js").read_text()
+    block = re.search(r"const ROW = \[(.*?)\];", text)
+    assert block and tuple(re.findall(r'"(\w+)"', block[1])) == wall.ROW
