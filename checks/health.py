@@ -348,9 +348,11 @@ def _not_started(
 
 @dataclass(frozen=True)
 class Expected:
-    """When a job's next run is due, how long after that it counts as late, and the distance between two."""
+    """When a job's next run is due, when it starts as it usually does, from when on it counts as late, and the distance
+    between two."""
 
     due_at: datetime
+    start: datetime
     limit: datetime
     step: timedelta
 
@@ -396,7 +398,30 @@ def expect(
     made = max((r.ended_at for r in good if r.ended_at and not may_redden(r.trigger)), default=None)
     while made is not None and made >= due and step > 0:
         due += timedelta(seconds=step)
-    return Expected(due, due + timedelta(seconds=delay + margin), timedelta(seconds=step))
+    start = due + timedelta(seconds=delay)
+    return Expected(due, start, start + timedelta(seconds=margin), timedelta(seconds=step))
+
+
+#: seconds after which something that usually happened would have been heard
+HEARD = timedelta(seconds=60)
+
+
+def was_due(
+    runs: Iterable[RunSeen], since: datetime, now: datetime, next_due: datetime | None = None
+) -> bool:
+    """Whether something of a job should have been heard between ``since`` and ``now``: a start by its schedule or
+    rhythm, or the end of a run by its usual time. For telling a quiet producer from a quiet hour."""
+    seen = [r for r in runs if not r.streaming]
+    good = [r for r in seen if r.state == "COMPLETE" and r.ended_at]
+    expected = expect(seen, good, next_due)
+    if expected and since - HEARD <= expected.start <= now - HEARD:
+        return True
+    lasted = [(r.ended_at - r.started_at).total_seconds() for r in good if r.ended_at and r.started_at]
+    newest = max(seen, key=lambda r: (r.due_at, str(r.key)), default=None)
+    if newest is None or newest.state not in OPEN or not newest.started_at or len(lasted) < RUNS_TO_LEARN:
+        return False
+    end = newest.started_at + timedelta(seconds=max(lasted))
+    return since <= end <= now - HEARD
 
 
 WEEK = timedelta(days=7)

@@ -342,6 +342,9 @@ def _run_detail(event: Event) -> dict[str, Any]:
             rows[d.name] = {k: v for k, v in stats.items() if not k.startswith("_")}
     if rows:
         out["written"] = rows
+    application = _dict(event.run_facets.get("spark_applicationDetails")).get("applicationId")
+    if isinstance(application, str) and application.strip():
+        out["application_id"] = application.strip()[:200]
     airflow = naming.airflow_facet(event.run_facets)
     if airflow:
         part = _dict(airflow.get("taskInstance")).get("map_index")

@@ -30,6 +30,7 @@ from checks.health import (
     judge_sla,
     moment,
     passed_over,
+    was_due,
     worse,
 )
 from ingest.ids import run_key
@@ -254,9 +255,22 @@ class _Known:
             verdict = replace(verdict, next_at=late.next_at)
         limit, sla_at = judge_sla(row, runs, verdict.made_at, now, deaf=deaf, next_due=next_due)
         whole = worse(verdict, limit) if waits else verdict
+        if whole.state == "late" and whole.since and row["health"] != "late":
+            until = self._silence.doubt(newest.producer, whole.since, now)
+            if until:
+                whole = replace(judge_runs(runs, None), next_at=until)
         if quiet:
             whole = Health("unknown", quiet[1], quiet[0], blind=True)
         return replace(whole, made_at=verdict.made_at, running=verdict.running), sla_at
+
+    def waited_for(self, nodes: dict[UUID, dict[str, Any]], since: datetime) -> list[str]:
+        """The names of those nodes of which something was due since then and was not heard."""
+        return [
+            row["name"]
+            for n, row in nodes.items()
+            for job, runs in self._runs.get(n, {}).items()
+            if was_due(runs, since, self._now, self._parents.next_due(job, runs))
+        ]
 
 
 def _by_job(rows: Iterable[dict[str, Any]], hollow: set[UUID]) -> dict[UUID, list[RunSeen]]:
@@ -453,18 +467,28 @@ def _next(cron: str, zone: str, after: datetime) -> datetime | None:
         return None
 
 
+#: as long as a producer is silent for less than this, nobody can tell a late job from a quiet producer
+QUIET_AFTER = timedelta(minutes=10)
+#: where it sends of other jobs, too, the next word of theirs is waited for, so long at most
+WAIT_FOR_OTHERS = timedelta(hours=1)
+LOOK_AGAIN = timedelta(minutes=1)
+
+
 class _Silence:
     """Producers that are quiet now, those of whom nothing more is expected, and times nobody could hear of them."""
 
     def __init__(self, conn: Conn, now: datetime) -> None:
+        self._conn = conn
         self._quiet: dict[int, tuple[datetime, str]] = {}
         self._over: set[int] = set()
-        for r in conn.execute(
-            "select id, name, quiet_since, retired_at from producer where quiet_since is not null or retired_at is not null"
-        ):
+        self._heard: dict[int, datetime] = {}
+        self._others: dict[int, bool] = {}
+        for r in conn.execute("select id, name, quiet_since, retired_at, last_event_at from producer"):
+            if r["last_event_at"] is not None:
+                self._heard[r["id"]] = r["last_event_at"]
             if r["retired_at"] is not None:
                 self._over.add(r["id"])
-            else:
+            elif r["quiet_since"] is not None:
                 since: datetime = r["quiet_since"]
                 self._quiet[r["id"]] = (since, f"its producer {r['name']} is quiet since {moment(since)}")
         self._deaf: dict[int, list[Deaf]] = defaultdict(list)
@@ -487,6 +511,64 @@ class _Silence:
 
     def deaf(self, producer: int) -> list[Deaf]:
         return self._deaf.get(producer, [])
+
+    def doubt(self, producer: int, limit: datetime, now: datetime) -> datetime | None:
+        """When to look again at a job that is late since ``limit`` and may only seem so: nothing was heard of its producer
+        since then, and it may be that which is quiet. None where there is no doubt (any more)."""
+        heard = self._heard.get(producer)
+        if heard is None or heard > limit:
+            return None
+        until = heard + QUIET_AFTER
+        if limit + WAIT_FOR_OTHERS > now and self._has_others(producer):
+            until = max(until, limit + WAIT_FOR_OTHERS)
+        return min(until, now + LOOK_AGAIN) if now < until else None
+
+    def _has_others(self, producer: int) -> bool:
+        if producer not in self._others:
+            self._others[producer] = len(_roots(self._conn, producer, 2)) > 1
+        return self._others[producer]
+
+
+def _roots(conn: Conn, producer_id: int, most: int) -> list[dict[str, Any]]:
+    """Jobs of a producer that are no part of another and were seen not long ago: {id, name, node columns}."""
+    return conn.execute(
+        """
+        select n.id, n.type, n.kind, n.system, n.name
+        from (select distinct alias_id from alias_sent where producer_id = %s and type = 'job') s
+        join alias a on a.id = s.alias_id and a.parent_id is null and a.kind <> 'rdd'
+        join node n on n.id = a.node_id and n.retired_at is null
+        where n.last_seen > (select last_event_at from producer where id = %s) - interval '45 days'
+        order by n.last_seen desc, n.id limit %s
+        """,
+        (producer_id, producer_id, most),
+    ).fetchall()
+
+
+#: jobs of a producer that are looked at to tell whether something is due from it
+_MOST_ROOTS = 500
+
+
+def waited_for(conn: Conn, producer_id: int, since: datetime, now: datetime) -> list[str]:
+    """Jobs of a producer, by name, of which something should have been heard between ``since`` and ``now``: what runs
+    of itself, not the parts of it."""
+    nodes = {r["id"]: r for r in _roots(conn, producer_id, _MOST_ROOTS)}
+    return _Known(conn, nodes, now).waited_for(nodes, since)
+
+
+def of_producer(conn: Conn, producer_id: int) -> list[UUID]:
+    """The jobs of a producer and the datasets that they write."""
+    rows = conn.execute(
+        """
+        with sent as (
+            select distinct alias_id as id from alias_sent where producer_id = %s and type = 'job')
+        select a.node_id from sent s join alias a on a.id = s.id
+        union
+        select a.node_id from sent s join edge e on e.source = s.id
+        join alias a on a.id = e.target and a.type = 'dataset'
+        """,
+        (producer_id,),
+    )
+    return [r["node_id"] for r in rows]
 
 
 def _assertions(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:
@@ -524,3 +606,18 @@ def _checks(conn: Conn, nodes: list[UUID]) -> dict[UUID, Health]:
             CheckSeen(r["id"], r["name"], r["status"], r["health"], r["reason"], r["since"])
         )
     return {n: judge_checks(c) for n, c in seen.items()}
+
+
+def hollow(conn: Conn, now: datetime) -> list[dict[str, Any]]:
+    """Runs of Spark applications that are unknown because nothing ran beneath them: {key, name, application_id, since}."""
+    return conn.execute(
+        """
+        select r.key, n.name, r.detail->>'application_id' as application_id, coalesce(r.started_at, r.first_event_at) as since
+        from node n join run_key k on k.key = n.health_run
+        join lateral (select * from run r where r.day = k.day and r.key = k.key limit 1) r on true
+        where n.kind = 'application' and n.system = 'spark' and n.health = 'unknown' and r.state = 'COMPLETE'
+          and n.retired_at is null and r.ended_at > %s - interval '2 days'
+        order by r.ended_at desc limit 50
+        """,
+        (now,),
+    ).fetchall()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from errors import Conflict, NotFound
-from store import audit
+from errors import Conflict, Invalid, NotFound
+from store import audit, health
 from store.audit import Actor
 from store.record import Conn
 
@@ -85,10 +86,169 @@ def saw_event(conn: Conn, producer_id: int) -> None:
 def refused(conn: Conn, producer_id: int) -> None:
     """An expired or revoked key of this producer was used."""
     conn.execute(
-        """update producer set last_refused_at = now()
+        """update producer set last_refused_at = now(),
+                  refused_since = case when refused_since > coalesce(last_event_at, '-infinity') then refused_since
+                                       else now() end
            where id = %s and (last_refused_at is null or last_refused_at < now() - interval '5 seconds')""",
         (producer_id,),
     )
+
+
+def connect(conn: Conn, actor: Actor, producer_id: int, connection_id: UUID | None) -> None:
+    """Through which connection to Airflow the run states of a silence are fetched; None: they stay unknown.
+
+    :class:`errors.Invalid` where it is none to Airflow.
+    """
+    was = get(conn, producer_id)
+    if connection_id is not None:
+        row = conn.execute(
+            "select kind from connection where id = %s and retired_at is null", (connection_id,)
+        ).fetchone()
+        if row is None or row["kind"] != "airflow":
+            raise Invalid(
+                "that is no connection to Airflow", field="connection_id", hint="add one under Connections"
+            )
+    conn.execute("update producer set connection_id = %s where id = %s", (connection_id, producer_id))
+    conn.execute(
+        """update producer_gap set next_try_at = case when %s::uuid is null then null else now() end, tries = 0
+           where producer_id = %s and filled_at is null and ended_at > now() - interval '3 days'""",
+        (connection_id, producer_id),
+    )
+    audit.write(
+        conn, actor, "producer.edit", "producer", producer_id,
+        {"connection_id": was["connection_id"] and str(was["connection_id"])},
+        {"connection_id": connection_id and str(connection_id)},
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- silence
+
+
+def watched(conn: Conn) -> list[dict[str, Any]]:
+    """Producers that ever sent an event and of which more is expected, locked one by one by who judges them."""
+    return conn.execute(
+        f"select {_SHOWN}, refused_since from producer where last_event_at is not null and retired_at is null order by id"
+    ).fetchall()
+
+
+def went_quiet(conn: Conn, producer_id: int, since: datetime, reason: str, now: datetime) -> bool:
+    """Write that it is quiet and mark its nodes for judging; False where another had done so."""
+    row = conn.execute(
+        """update producer set quiet_since = %s, quiet_reason = %s
+           where id = %s and quiet_since is null and last_event_at <= %s returning id""",
+        (since, reason[:500], producer_id, now),
+    ).fetchone()
+    if row is None:
+        return False
+    judge_soon(conn, producer_id, now)
+    return True
+
+
+def came_back(conn: Conn, producer_id: int, now: datetime) -> dict[str, Any] | None:
+    """Write that it sends again, keep the silence as a gap, and mark its nodes for judging; None where another had."""
+    row = conn.execute(
+        """with was as (select id, name, quiet_since, last_event_at, connection_id from producer
+                        where id = %s and quiet_since is not null for update)
+           update producer p set quiet_since = null, quiet_reason = null from was where p.id = was.id
+           returning was.*""",
+        (producer_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    why = f"its producer {row['name']} was quiet from {_moment(row['quiet_since'])} to {_moment(row['last_event_at'])}"
+    add_gap(conn, producer_id, row["quiet_since"], row["last_event_at"], why, now)
+    judge_soon(conn, producer_id, now)
+    return row
+
+
+def judge_soon(conn: Conn, producer_id: int, now: datetime) -> None:
+    """Whatever hangs on this producer is judged at the next turn."""
+    conn.execute(
+        "update node set judge_at = %s where id = any(%s)", (now, health.of_producer(conn, producer_id))
+    )
+
+
+def add_gap(
+    conn: Conn, producer_id: int, began: datetime, ended: datetime, reason: str, now: datetime
+) -> int:
+    """Note a time in which nothing could be heard of a producer; it is asked for where it has a connection. 0 where it
+    is noted already."""
+    return conn.execute(
+        """insert into producer_gap (producer_id, began_at, ended_at, reason, next_try_at)
+           select id, %s, %s, %s, case when connection_id is not null then %s::timestamptz end from producer where id = %s
+           on conflict (producer_id, began_at) do nothing""",
+        (began, ended, reason[:500], now, producer_id),
+    ).rowcount
+
+
+def own_absences(conn: Conn, since: datetime) -> list[dict[str, Any]]:
+    """Times since then in which DLV itself may not have heard: it did not run, or its record was away."""
+    return conn.execute(
+        """select began_at, ended_at, reason from own_gap
+           where part in ('scheduler', 'web') and reason not like 'the clock%%' and ended_at > %s
+             and ended_at - began_at >= interval '1 minute' order by began_at""",
+        (since,),
+    ).fetchall()
+
+
+def heard_between(conn: Conn, began: datetime, ended: datetime) -> set[int]:
+    """Producers of which an event was accepted in a time that ended not long ago."""
+    rows = conn.execute(
+        """select distinct producer_id from (
+               select producer_id, received_at from event where day >= %s order by id desc limit 20000) e
+           where received_at > %s and received_at < %s""",
+        (began.date(), began + timedelta(seconds=30), ended - timedelta(seconds=30)),
+    )
+    return {r["producer_id"] for r in rows}
+
+
+def take_gap(conn: Conn, now: datetime, lease: timedelta) -> dict[str, Any] | None:
+    """A gap whose time to be filled has come, taken for ``lease``: {id, began_at, ended_at, tries, producer_id, name,
+    environment, connection_id}."""
+    return conn.execute(
+        """with due as (
+               select g.id from producer_gap g join producer p on p.id = g.producer_id
+               where g.filled_at is null and g.next_try_at <= %(now)s and p.quiet_since is null
+                 and p.connection_id is not null
+               order by g.next_try_at limit 1 for update of g skip locked)
+           update producer_gap g set next_try_at = %(now)s + %(lease)s, tries = tries + 1
+           from due, producer p where g.id = due.id and p.id = g.producer_id
+           returning g.id, g.began_at, g.ended_at, g.tries, g.producer_id, p.name, p.environment, p.connection_id""",
+        {"now": now, "lease": lease},
+    ).fetchone()
+
+
+def filled(conn: Conn, gap: dict[str, Any], now: datetime) -> None:
+    """The run states of the gap are known; what hangs on them is judged."""
+    conn.execute(
+        "update producer_gap set filled_at = %s, next_try_at = null, error = null where id = %s",
+        (now, gap["id"]),
+    )
+    judge_soon(conn, gap["producer_id"], now)
+
+
+def not_filled(conn: Conn, gap_id: int, error: str, again: datetime | None) -> None:
+    conn.execute(
+        "update producer_gap set error = %s, next_try_at = %s where id = %s", (error[:500], again, gap_id)
+    )
+
+
+def spoiled_keys(conn: Conn, producer_id: int) -> str:
+    """Why keys of a producer are refused, in words."""
+    row = conn.execute(
+        """select name, revoked_at, expires_at from api_key
+           where producer_id = %s and (revoked_at is not null or expires_at <= now())
+           order by coalesce(revoked_at, expires_at) desc limit 1""",
+        (producer_id,),
+    ).fetchone()
+    if row is None:
+        return "its key is refused"
+    what = "was revoked" if row["revoked_at"] else "expired"
+    return f"its key {row['name']} {what} at {_moment(row['revoked_at'] or row['expires_at'])} and is refused"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _seconds(every: timedelta | None) -> int | None:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import redis
 
 from errors import Unavailable
-from ingest.fold import rejudge
 from settings import Settings
 from store import beats, gaps, notifications, partitions, results, slots
 from store.record import Record
-from workers import wake, watch
+from workers import producers, wake, watch
 
 log = logging.getLogger("dlv.scheduler")
 
@@ -61,14 +60,15 @@ def periodics(settings: Settings, record: Record) -> list[Periodic]:
         Periodic("old counts", 3600, lambda: expire_counts(record)),
         Periodic("old messages", 3600, lambda: expire_messages(record, settings.run_days)),
         Periodic("dead man", 5, watch.DeadMan(settings, record).step),
-        Periodic("judging by time", 60, lambda: rejudge(record)),
+        Periodic("judging by time", 15, lambda: producers.step(record)),
+        Periodic("asking other systems", 15, producers.Asking(record, settings)),
         Periodic("sign-in leftovers", 3600, lambda: expire_sign_ins(record)),
     ]
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Loop until ``stop``. A store that is away is waited for."""
-    record = Record(settings.database_url, max_size=2)
+    record = Record(settings.database_url, max_size=3)
     client = wake.connect(settings.redis_url)
     todo = periodics(settings, record)
     alive = Alive(record)

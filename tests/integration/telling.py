@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
-from ingest import fold
+from ingest import fold, gap
 from store.record import Record
 
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def event(
     if error:
         said["errorMessage"] = {"message": error, "programmingLanguage": "PYTHON"}
     kind = kind or ("TASK" if "." in job else "DAG")
-    return {
+    return gap.specified({
         "eventTime": at.isoformat(), "eventType": state, "producer": "https://example.org/test",
         "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
         "run": {"runId": run or run_id(namespace, job, due or at, *tries[:1]), "facets": said},
@@ -68,12 +68,14 @@ def event(
         },
         "inputs": [{"namespace": s, "name": n} for s, n in inputs or ()],
         "outputs": [{"namespace": s, "name": n} for s, n in outputs or ()],
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def producer(record: Record, name: str = "airflow-prod") -> int:
     with record.tx() as conn:
-        row = conn.execute("insert into producer (name) values (%s) returning id", (name,)).fetchone()
+        row = conn.execute(
+            "insert into producer (name, created_at) values (%s, %s) returning id", (name, T0)
+        ).fetchone()
     assert row is not None
     return int(row["id"])
 
