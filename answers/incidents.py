@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from alerts.postmortem import markdown
 from answers import cursor as cursors
 from answers import nodes
 from answers.nodes import uuid_of
@@ -21,6 +22,8 @@ STATUSES = ("open", "resolved", "merged")
 SORTS = ("severity", "opened")
 #: members and lines of the timeline that come with one incident
 MEMBERS, ENTRIES = 1000, 200
+#: lines of the timeline that a postmortem tells, the newest of them
+POSTMORTEM_LINES = 5000
 
 
 def page(
@@ -102,12 +105,26 @@ def of_node(dlv: Dlv, node: str | UUID, limit: int = 50, cursor: str | None = No
     return page(dlv, filters, limit, cursor, sort="opened")
 
 
-def shape(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]:
+def postmortem(dlv: Dlv, id_: str | UUID) -> tuple[str, str]:
+    """(name of the file, Markdown): what happened, whom it touched and what people did, ready to be written on."""
+    found = get(dlv, id_)
+    lines: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while len(lines) < POSTMORTEM_LINES:
+        part = timeline(dlv, found["id"], 1000, cursor)
+        lines += part["items"]
+        cursor = part["next"]
+        if cursor is None:
+            break
+    link = f"{dlv.settings.public_url}/incidents/{found['id']}" if dlv.settings.public_url else ""
+    text = markdown(found, lines, cut=cursor is not None, link=link)
+    return f"{found['name']}.md", text
+
+
+def shape(row: Mapping[str, Any]) -> dict[str, Any]:
     """A whole row as the API shows it. ``members`` are counts of what is in the incident, ``at_risk`` how many nodes
     below it are not bad themselves (null: the graph was away as it was counted).
     """
-    now = now or datetime.now(UTC)
-    end = row["resolved_at"] or now
     blast = row["blast"] or {}
     return {
         "id": str(row["id"]),
@@ -143,7 +160,6 @@ def shape(row: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]
         "noted_at": iso(row["noted_at"]),
         "changed_at": iso(row["changed_at"]),
         "resolved_at": iso(row["resolved_at"]),
-        "age_seconds": max(0, int((end - row["opened_at"]).total_seconds())),
         "reopened": row["reopened"],
         "told_at": iso(row["told_at"]),
         "told_severity": row["told_severity"],

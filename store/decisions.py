@@ -550,7 +550,7 @@ class _Writing:
                 """update incident i set
                      title = n.name || case when n.health = 'late' or (n.health <> 'failed' and m.health = 'late')
                                             then ' is late' else ' failed' end,
-                     error = coalesce(nullif(split_part(r.error, E'\\n', 1), ''), nullif(n.health_reason, ''), i.error),
+                     error = split_part(coalesce(nullif(r.error, ''), nullif(n.health_reason, ''), i.error), E'\\n', 1),
                      log_url = r.log_url
                     from node n join incident_member m on m.node_id = n.id
                     left join run_key k on k.key = coalesce(m.run_key, n.health_run)
@@ -599,7 +599,7 @@ def to_weigh(conn: Conn, now: datetime, limit: int) -> list[dict[str, Any]]:
 
 
 _THING = """n.id, n.name, n.type, n.kind, n.system, n.health, n.criticality, n.owner_id, n.owner_name, n.sla_kind,
-            n.sla_minutes, n.made_at"""
+            n.sla_minutes, n.sla_at"""
 
 
 def weighty(conn: Conn) -> list[dict[str, Any]]:
@@ -619,31 +619,6 @@ def things(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
 def team_names(conn: Conn, ids: Iterable[str]) -> dict[str, str]:
     rows = conn.execute("select id::text as id, name from team where id::text = any(%s)", (list(ids),))
     return {r["id"]: r["name"] for r in rows}
-
-
-def completions(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, datetime]:
-    """{node: when the run that it waits for was, or is, due}, of jobs and, for datasets, of the jobs that write them:
-    the newest run where that has not ended well, else one usual distance after it."""
-    rows = conn.execute(
-        """select w.id, r.due_at, r.state, r.due_at - lag(r.due_at) over (partition by w.id order by r.due_at) as gap,
-                  row_number() over (partition by w.id order by r.due_at desc) as k
-             from unnest(%s::uuid[]) w(id) join alias a on a.node_id = w.id
-             join lateral (select a.id where a.type = 'job' union all
-                           select e.source from edge e where e.target = a.id and e.retired_at is null
-                             and a.type = 'dataset') j(id) on true
-             join lateral (select due_at, state from run r where r.job_alias = j.id and not r.sub
-                             and r.day > current_date - 40 and r.trigger in ('scheduled', 'unknown')
-                            order by due_at desc limit 2) r on true""",
-        (list(ids),),
-    ).fetchall()
-    out = {}
-    for r in rows:
-        if r["k"] == 1:
-            if r["state"] != "COMPLETE":
-                out[r["id"]] = r["due_at"]
-            elif r["gap"]:
-                out[r["id"]] = r["due_at"] + r["gap"]
-    return out
 
 
 def weighed(

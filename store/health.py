@@ -148,6 +148,7 @@ def judge(conn: Conn, node_ids: Iterable[UUID], now: datetime | None = None) -> 
                     "reason": verdict.reason,
                     "run_key": verdict.run,
                     "check_id": verdict.check,
+                    "made_at": verdict.made_at,
                 }
             )
     _write(conn, changes, transitions)
@@ -198,10 +199,10 @@ def _write(conn: Conn, changes: list[dict[str, Any]], transitions: list[dict[str
         conn.execute(
             """
             with noted as (
-                insert into transition (node_id, at, was, now, reason, run_key, check_id)
-                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id
+                insert into transition (node_id, at, was, now, reason, run_key, check_id, made_at)
+                select node_id, coalesce(at, now()), was, x.now, reason, run_key, check_id, made_at
                 from jsonb_to_recordset(%s) as x(node_id uuid, at timestamptz, was text, now text, reason text,
-                                                 run_key uuid, check_id uuid)
+                                                 run_key uuid, check_id uuid, made_at timestamptz)
                 returning id)
             insert into transition_pending (transition_id) select id from noted
             """,

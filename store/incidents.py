@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit
+from store import audit, silences
 from store.audit import Actor
 from store.record import Conn
 
@@ -356,6 +356,24 @@ def resolve(conn: Conn, actor: Actor, id_: UUID, reason: str, version: int | Non
             conn, actor, id_, "resolve", "resolved", f"Resolved by {actor.name}: {why}",
             {"status": "open"}, {"status": "resolved", "reason": why},
         )  # fmt: skip
+    return get(conn, id_)
+
+
+def silence(conn: Conn, actor: Actor, id_: UUID, ends_at: datetime, reason: str) -> dict[str, Any]:
+    """Tell nobody of it until ``ends_at``: a silence over its root, which is told of then if it is open still."""
+    row = _locked(conn, id_, None, {})
+    if row["root_node"] is None:
+        raise Conflict(
+            "an incident about a producer has no node to silence", field="id", hint="acknowledge it instead"
+        )
+    made = silences.create(
+        conn,
+        actor,
+        {"nodes": [row["root_node"]], "ends_at": ends_at, "reason": reason, "starts_at": datetime.now(UTC)},
+    )
+    until = made["ends_at"].astimezone(UTC)
+    text = f"Silenced by {actor.name} until {until:%Y-%m-%d %H:%M} UTC: {made['reason']}"
+    note(conn, id_, "silenced", text, actor=actor.name, detail={"silence": str(made["id"])})
     return get(conn, id_)
 
 

@@ -185,8 +185,7 @@ def _weighed(
     touched = {n: weighty[n] for n in {*health, *hops} if n in weighty}
     others = decisions.things(conn, ({*near, *health} - touched.keys()))
     rows = touched | {r["id"]: r for r in others}
-    due = decisions.completions(conn, [n for n, r in touched.items() if r["sla_kind"] == "completion"][:200])
-    breaks = {n: _breaks(r, due.get(n)) for n, r in touched.items()}
+    breaks = {n: r["sla_at"] for n, r in touched.items()}
     things = [
         Thing(
             n, r["name"], _word(r), 0 if n in health else hops.get(n, 1), health.get(n, "ok"), r["criticality"], breaks[n]
@@ -253,12 +252,6 @@ def _datasets(
         }
         for n in found[:SHOWN]
     ]
-
-
-def _breaks(r: Mapping[str, Any], due: datetime | None) -> datetime | None:
-    """When the SLA of a node breaks if nothing changes, or has broken; None: it has none, or nothing is known."""
-    since = r["made_at"] if r["sla_kind"] == "freshness" else due if r["sla_kind"] == "completion" else None
-    return since + timedelta(minutes=r["sla_minutes"]) if since is not None and r["sla_minutes"] else None
 
 
 def _word(r: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ class Breaking:
                 made = at if now == "ok" else row["made_at"]
                 reason = more.get("reason", "run failed" if now == "failed" else now)
                 change = {
-                    "id": node, "health": now, "health_reason": reason, "health_since": at, "health_run": None,
+                    "id": node, "health": now, "health_reason": reason, "sla_at": row["sla_at"], "judge_at": row["judge_at"], "health_since": at, "health_run": None,
                     "made_at": made, "running": False,
                     "recovered_at": at if now == "ok" else row["recovered_at"],
                 }  # fmt: skip

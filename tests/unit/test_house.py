@@ -38,6 +38,8 @@ NOUNS = {
     "checks.result",
     "checks.schedule",
     "alerts.incident",
+    "alerts.postmortem",
+    "alerts.severity",
     "alerts.message",
     "alerts.routing",
     "ingest.events",
