@@ -1,9 +1,9 @@
 """Ingest: one event a POST over keep-alive at a steady rate; how long the acknowledgement takes, and how long until
 the event is on the map.
 
-    python bench/ingest.py --url http://127.0.0.1:8050 --key dlv_... --rate 500 --seconds 60
+    python -m bench.ingest [--rate 500] [--seconds 60] [--url http://127.0.0.1:8050 --key dlv_...]
 
-The key needs lineage:write and read. Events are of the size that real clients send (4.3 KB on average); every one is
+Against a `dlv up` of its own, or the one that --url names; that key needs lineage:write and read. Events are of the size that real clients send (4.3 KB on average); every one is
 a run of its own, over ``--jobs`` jobs and twice as many tables. An acknowledgement counts from the moment the event
 was due, so that a queue at the client is not hidden. Time to the map is asked of GET /api/v1/nodes, for events that
 name a table of their own. Prints one JSON object.
@@ -16,13 +16,14 @@ import asyncio
 import json
 import random
 import resource
-import sys
 import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+from bench.up import up
 
 COLUMNS = 44
 
@@ -192,8 +193,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8050")
-    parser.add_argument("--key", required=True, help="API key with lineage:write and read")
+    parser.add_argument("--url", default="")
+    parser.add_argument("--key", default="", help="API key with lineage:write and read")
     parser.add_argument("--rate", type=float, default=500, help="events a second")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--connections", type=int, default=16)
@@ -201,7 +202,16 @@ def main() -> None:
     parser.add_argument(
         "--no-map", dest="map", action="store_false", help="do not ask when events are on the map"
     )
-    print(json.dumps(asyncio.run(run(parser.parse_args())), indent=2), file=sys.stdout)
+    args = parser.parse_args()
+    if args.url:
+        print(json.dumps(asyncio.run(run(args)), indent=2))
+        return
+    with up() as dlv:
+        args.url, args.key = dlv.base, dlv.key
+        before = dlv.cpu()
+        said = asyncio.run(run(args))
+        spent = {k: round((v - before[k]) * 1000 / said["events"], 2) for k, v in sorted(dlv.cpu().items())}
+        print(json.dumps(said | {"cpu_ms_an_event": spent}, indent=2))
 
 
 if __name__ == "__main__":
