@@ -9,9 +9,6 @@ from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-#: seconds beyond one interval that the next slot may lie ahead before the clock is taken to have gone back
-CLOCK_MARGIN = 30
-
 
 @dataclass(frozen=True)
 class Due:
@@ -51,8 +48,3 @@ def due(next_slot: datetime, every: int, offset: int, now: datetime) -> Due | No
     newest = slot_before(now, every, offset)
     missed = int((newest - first).total_seconds()) // every
     return Due(first, newest, missed, newest + timedelta(seconds=every))
-
-
-def too_far(next_slot: datetime, every: int, now: datetime) -> bool:
-    """Whether the next slot lies further ahead than it can, so that the clock must have gone back."""
-    return next_slot > now + timedelta(seconds=every + CLOCK_MARGIN)

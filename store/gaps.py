@@ -96,10 +96,12 @@ def mend_clock(conn: Conn, now: datetime) -> None:
         (now,),
     ).fetchall()
     for r in rows:
-        if schedule.too_far(r["next_slot_at"], r["every_seconds"], now):
+        rhythm = r["every_seconds"], r["offset_seconds"]
+        if r["next_slot_at"] > schedule.slot_after(now, *rhythm):
             conn.execute(
+                # the newest too: it may have come after the clock was set and before this was noticed
                 "update health_check set next_slot_at = %s where id = %s",
-                (schedule.slot_after(now, r["every_seconds"], r["offset_seconds"]), r["id"]),
+                (schedule.slot_before(now, *rhythm), r["id"]),
             )
     conn.execute("update check_missed set until = least(until, %s) where until > %s", (now, now))
     conn.execute("delete from check_missed where since >= until")

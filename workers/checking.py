@@ -192,7 +192,7 @@ def look_at(record: Record, settings: Settings, row: Mapping[str, Any]) -> Verdi
                 word = "removed" if spec is None else "paused"
                 return Verdict("not_checked", f"it was {word} before it was looked at")
             if row["connection_id"]:
-                link = open_link(conn, settings, row["connection_id"], slots.LOOK_SECONDS)
+                link = open_link(conn, settings, row["connection_id"])
             kind = registry.KINDS.get(row["kind"])
             past = check_store.past(conn, spec.id, kind.learns if kind else 0, row["started_at"])
     except DlvError as e:
