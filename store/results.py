@@ -2,16 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from checks.result import STATUSES
 from store.record import Conn, Record
 
 #: how many days counts by each width are kept; results themselves by a setting
 KEEP = {"minute": 2, "hour": 60, "day": 800}
 #: rows deleted in one transaction
 _AT_ONCE = 20_000
+
+#: a page looks back so many days at first, then further: most pages are full with the newest days, and each day is a
+#: partition that has to be planned for
+_LOOKS = (2, 14, 4000)
+_SHOWN = "r.check_id, r.slot_at, r.status, r.attempts, r.started_at, r.ended_at, r.value, r.reason, r.detail"
+
+
+def page(
+    conn: Conn,
+    *,
+    checks: Sequence[UUID] | None = None,
+    statuses: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Results, newest slot first, with the check's name and node. ``checks`` None: of all; ``since`` is included,
+    ``until`` is not; ``after``: (slot, check) of the last of the page before."""
+    if checks is not None and not checks:
+        return []
+    row = conn.execute("select dlv_now() as now").fetchone()
+    assert row is not None
+    upper = until or row["now"] + timedelta(days=1)
+    if after and after[0] < upper:
+        upper = after[0] + timedelta(microseconds=1)
+    found: list[dict[str, Any]] = []
+    begin = min(upper, row["now"] + timedelta(days=1))
+    for days in _LOOKS:
+        lower = begin - timedelta(days=days)
+        lower = max(lower, since) if since else lower
+        if lower < upper:
+            found += _window(conn, checks, statuses, lower, upper, after, limit - len(found))
+        upper = min(upper, lower)
+        if len(found) >= limit or (since and lower <= since):
+            break
+    return _named(conn, found)
+
+
+def _window(
+    conn: Conn,
+    checks: Sequence[UUID] | None,
+    statuses: Sequence[str],
+    lower: datetime,
+    upper: datetime,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """One part of a page. A status is written into the text, so that the small indexes of what is not ok are used; the
+    query is planned each time, so that only the partitions between the two moments are."""
+    between = "r.slot_at >= %(lower)s and r.slot_at < %(upper)s"
+    if after:
+        between += " and (r.slot_at, r.check_id) < (%(after_at)s, %(after_id)s)"
+    parts = []
+    for status in [s for s in STATUSES if s in statuses] or [""]:
+        cond = f"r.status = '{status}' and {between}" if status else between
+        if checks is None:
+            parts.append(
+                f"(select {_SHOWN} from check_result r where {cond} order by r.slot_at desc, r.check_id desc limit %(limit)s)"
+            )
+        else:
+            parts.append(
+                f"""(select {_SHOWN} from unnest(%(checks)s::uuid[]) c(id), lateral (
+                       select * from check_result r where r.check_id = c.id and {cond}
+                        order by r.slot_at desc limit %(limit)s) r)"""
+            )
+    return conn.execute(
+        " union all ".join(parts) + " order by slot_at desc, check_id desc limit %(limit)s",
+        {
+            "lower": lower,
+            "upper": upper,
+            "checks": None if checks is None else list(checks),
+            "after_at": after[0] if after else None,
+            "after_id": after[1] if after else None,
+            "limit": limit,
+        },
+        prepare=False,
+    ).fetchall()
+
+
+def _named(conn: Conn, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = {
+        r["id"]: r
+        for r in conn.execute(
+            """select c.id, c.name, c.kind, a.node_id from health_check c join alias a on a.id = c.node_id
+                where c.id = any(%s)""",
+            (list({r["check_id"] for r in rows}),),
+        )
+    }
+    for r in rows:
+        of = names.get(r["check_id"])
+        r |= {
+            "check_name": of["name"] if of else None,
+            "kind": of["kind"] if of else None,
+            "node_id": of["node_id"] if of else None,
+        }
+    return rows
+
+
+def checks_of(conn: Conn, node: UUID) -> list[dict[str, Any]]:
+    """Every check that spoke of a node, retired ones too, those that look now first."""
+    return conn.execute(
+        """select c.id, c.name, c.kind, c.retired_at from health_check c join alias a on a.id = c.node_id
+            where a.node_id = %s order by c.retired_at is not null, lower(c.name), c.id limit 500""",
+        (node,),
+    ).fetchall()
+
+
+def counts(
+    conn: Conn, checks: Sequence[UUID], grain: str, since: datetime, until: datetime
+) -> list[dict[str, Any]]:
+    """What slots ended as in each minute, hour or day from ``since`` to ``until``, oldest first."""
+    return conn.execute(
+        """select check_id, at, ok, warn, fail, error, not_checked, muted, value_min, value_max,
+                  value_sum / nullif(value_n, 0) as value_mean
+             from check_rollup where check_id = any(%s) and grain = %s
+              and at >= date_trunc(%s, %s::timestamptz, 'UTC') and at < %s
+            order by at, check_id""",
+        (list(checks), grain, grain, since, until),
+    ).fetchall()
+
+
+def uptime(conn: Conn, checks: Sequence[UUID], since: datetime, until: datetime) -> dict[UUID, float | None]:
+    """Of each check the share of its slots that were ok or warn, in percent, among those that say something of the
+    target; None where none does. What DLV itself missed is in neither. By whole hours; by days beyond what is kept."""
+    grain = "hour" if until - since <= timedelta(days=KEEP["hour"] - 1) else "day"
+    said = dict.fromkeys(checks, (0, 0))
+    for r in counts(conn, checks, grain, since, until):
+        up, all_ = said[r["check_id"]]
+        said[r["check_id"]] = up + r["ok"] + r["warn"], all_ + r["ok"] + r["warn"] + r["fail"]
+    return {c: round(100 * up / all_, 4) if all_ else None for c, (up, all_) in said.items()}
 
 
 def recompute(conn: Conn, checks: Iterable[UUID], since: datetime) -> None:

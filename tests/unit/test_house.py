@@ -37,6 +37,7 @@ NOUNS = {
     "checks.fields",
     "checks.result",
     "checks.schedule",
+    "checks.uptime",
     "alerts.incident",
     "alerts.postmortem",
     "alerts.severity",
