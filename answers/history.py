@@ -37,7 +37,7 @@ def node(dlv: Dlv, id_: str | UUID, days: int = 30, now: datetime | None = None)
     percent or null, …} over so many days; checks: as :func:`check` tells of each. Raises :class:`errors.NotFound`.
     """
     found = nodes.resolve(dlv, id_)
-    until = now or datetime.now(UTC)
+    until = now or _now()
     since = until - timedelta(days=_days(days))
     longest = until - timedelta(days=max(days, *DAYS))
     with dlv.record.tx() as conn:
@@ -79,7 +79,7 @@ def node(dlv: Dlv, id_: str | UUID, days: int = 30, now: datetime | None = None)
 def check(dlv: Dlv, id_: UUID, days: int = 30, now: datetime | None = None) -> dict[str, Any]:
     """{check, since, until, step_seconds, bars, uptime} of a check. bars: [{at, ok, warn, fail, error, not_checked, muted,
     value_min, value_mean, value_max}], only those in which a slot ended. Raises :class:`errors.NotFound`."""
-    until = now or datetime.now(UTC)
+    until = now or _now()
     since = until - timedelta(days=_days(days))
     with dlv.record.tx() as conn:
         check_store.get(conn, id_)
@@ -127,6 +127,11 @@ def _shape(row: Mapping[str, Any]) -> dict[str, Any]:
     ids = {k: None if row[k] is None else str(row[k]) for k in ("check_id", "node_id")}
     times = {k: iso(row[k]) for k in ("slot_at", "started_at", "ended_at")}
     return dict(row) | ids | times
+
+
+def _now() -> datetime:
+    """To the minute, so that what is polled is the same until something happens."""
+    return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def _days(days: int) -> int:

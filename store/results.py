@@ -81,7 +81,7 @@ def _window(
                         order by r.slot_at desc limit %(limit)s) r)"""
             )
     return conn.execute(
-        " union all ".join(parts) + " order by slot_at desc, check_id desc limit %(limit)s",
+        f"select * from ({' union all '.join(parts)}) r order by slot_at desc, check_id desc limit %(limit)s",
         {
             "lower": lower,
             "upper": upper,
