@@ -1,6 +1,7 @@
 """How long impact takes, end to end over REST and in the graph alone, beside a breadth-first search in memory.
 
     python -m bench.impact [--sizes 5000 200000] [--times 30]              # on the embedded ArcadeDB
+    python -m bench.impact --neo4j                                         # on a Neo4j 5 of its own
     python -m bench.impact --url bolt://… --user … --password … [--loaded]   # on that Neo4j
 
 Starts embedded servers of its own in a folder under /tmp, fills the record and generation 999 of the graph with an
@@ -43,6 +44,7 @@ from settings import load as load_settings
 from store import keys
 from store.audit import SYSTEM
 from store.record import Record, migrate
+from tests.integration import neo4j_server
 
 GENERATION = 999
 BATCH = 5000
@@ -102,14 +104,24 @@ def served(given: Settings, home: Path) -> Iterator[tuple[str, dict[str, str], i
         base = f"http://127.0.0.1:{port}"
         for _ in range(600):
             try:
-                if requests.get(f"{base}/livez", timeout=60).ok:
+                if requests.get(f"{base}/healthz", timeout=60).ok:
                     break
             except requests.RequestException:
                 time.sleep(0.1)
+        quiet(web.pid)
         yield base, {"Authorization": f"Bearer {key}"}, web.pid
     finally:
         web.terminate()
         web.wait()
+
+
+def quiet(pid: int) -> None:
+    """Until the process has warmed the graph and does nothing any more."""
+    while True:
+        before = spent([pid])
+        time.sleep(2)
+        if spent([pid]) - before < 60:
+            return
 
 
 def fill_record(url: str, e: estates.Estate) -> None:
@@ -196,6 +208,7 @@ def measure(
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--neo4j", action="store_true", help="on a Neo4j of its own, from the jars the tests use")
     p.add_argument("--url", default="")
     p.add_argument("--user", default="")
     p.add_argument("--password", default="")
@@ -210,6 +223,11 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(dir="/tmp", prefix="dlv-bench-"))
     home.chmod(0o711)
     given = load_settings({"DLV_HOME": str(home), "DLV_DEMO": "0"})
+    neo4j = neo4j_server.Server(neo4j_server.LTS, "1g", fast_start=False) if a.neo4j else None
+    if neo4j is not None:
+        neo4j.start()
+        assert neo4j.process is not None
+        a.url, a.user, a.password, a.pid = neo4j.url, neo4j.user, neo4j.password, neo4j.process.pid
     if a.url:
         given = given.with_(
             graph_url=a.url, graph_user=a.user, graph_password=a.password, graph_database=a.database
@@ -242,6 +260,8 @@ def main() -> None:
         graph.close()
     finally:
         stack.stop()
+        if neo4j is not None:
+            neo4j.stop()
         shutil.rmtree(home, ignore_errors=True)
 
 

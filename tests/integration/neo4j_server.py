@@ -101,8 +101,10 @@ class Server:
 
     user, password = "neo4j", PASSWORD
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, memory: str = "512m", fast_start: bool = True) -> None:
+        """``fast_start`` leaves Java's second compiler out: for tests, not for benches."""
         self.release = release
+        self.memory, self.fast_start = memory, fast_start
         self.home = Path(tempfile.mkdtemp(dir="/tmp", prefix="dlv-neo4j-"))
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -113,16 +115,16 @@ class Server:
         self.url = f"bolt://127.0.0.1:{port}"
         conf = self.home / "conf"
         conf.mkdir(exist_ok=True)
-        (conf / "neo4j.conf").write_text(_configuration(port))
+        (conf / "neo4j.conf").write_text(_configuration(port, self.memory))
         log = self.home / "server.log"
         command = [
             java,
             "-cp",
             f"{lib}/*",
             "-Xms256m",
-            "-Xmx512m",
+            f"-Xmx{self.memory}",
             "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+            *(["-XX:TieredStopAtLevel=1"] if self.fast_start else []),
         ]
         command += [f"--add-opens={o}" for o in OPEN]
         command += [self.release.main, f"--home-dir={self.home}", f"--config-dir={conf}", "--console-mode"]
@@ -149,7 +151,7 @@ class Server:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def _configuration(port: int) -> str:
+def _configuration(port: int, memory: str) -> str:
     return f"""server.default_listen_address=127.0.0.1
 server.bolt.enabled=true
 server.bolt.listen_address=127.0.0.1:{port}
@@ -157,7 +159,7 @@ server.http.enabled=false
 server.https.enabled=false
 dbms.security.auth_enabled=true
 server.memory.heap.initial_size=256m
-server.memory.heap.max_size=512m
-server.memory.pagecache.size=128m
+server.memory.heap.max_size={memory}
+server.memory.pagecache.size=256m
 dbms.usage_report.enabled=false
 """
