@@ -174,9 +174,8 @@ def figures(conn: Conn) -> dict[str, Any]:
                     (select coalesce(s.status, 'not_checked') as status, count(*) as n
                        from health_check h left join check_state s on s.check_id = h.id
                       where h.retired_at is null and h.paused_at is null group by 1) c) as checks,
-                  (select coalesce(extract(epoch from now() - min(slot_at)), 0) from check_result
-                    where status = 'pending') as slots_lag,
-                  (select count(*) from check_result where status = 'pending') as slots_pending,
+                  (select coalesce(extract(epoch from dlv_now() - min(slot_at)), 0) from check_slot) as slots_lag,
+                  (select count(*) from check_slot) as slots_pending,
                   (select coalesce(extract(epoch from now() - min(next_slot_at)), 0) from health_check
                     where next_slot_at < now() and retired_at is null and paused_at is null) as schedule_lag,
                   (select coalesce(extract(epoch from now() - min(marked_at)), 0) from transition_pending) as undecided,

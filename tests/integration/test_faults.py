@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faulty import Stage, answering, hanging, lasting, stage
+from faulty import LONG, Stage, answering, hanging, lasting, stage
 
 from tests.conftest import eventually
 from workers import wake
@@ -89,7 +89,7 @@ def test_three_schedulers_one_of_which_is_always_killed(dlv: Stage, target: str)
     assert worker.poll() is None
 
 
-@pytest.mark.parametrize("away", [lasting(5, 5), pytest.param(60, marks=pytest.mark.skipif(lasting(1, 0) == 1, reason="DLV_TEST_LONG=1"))][: int(lasting(1, 2))])  # fmt: skip
+@pytest.mark.parametrize("away", [5, 60] if LONG else [5])
 def test_redis_away_and_emptied(dlv: Stage, target: str, away: float) -> None:
     checks = dlv.checks(20, target)
     scheduler, worker = dlv.start("scheduler"), dlv.start("worker", "check")

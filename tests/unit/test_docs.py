@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(p.relative_to(ROOT)) for p in PAGES]
 #: variables of the tests and of compose, not settings of the product
-OTHERS = {"DLV_TEST_REQUIRE", "DLV_IMAGE"}
+OTHERS = {"DLV_TEST_REQUIRE", "DLV_TEST_LONG", "DLV_IMAGE"}
 
 
 def known() -> set[str]:
