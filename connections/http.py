@@ -14,9 +14,14 @@ from urllib.parse import quote, urlsplit
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, disable_warnings
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InsecureRequestWarning,
+    NameResolutionError,
+    NewConnectionError,
+)
 from urllib3.poolmanager import PoolManager
 
 from connections import tls
@@ -29,6 +34,9 @@ from errors import DlvError
 #: a body is read up to here
 MAX_BODY = 8 * 1024 * 1024
 REDIRECTS = 5
+
+
+disable_warnings(InsecureRequestWarning)  # it was chosen, and the form says what it means
 
 
 class Unreadable(DlvError):

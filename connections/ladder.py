@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -127,7 +128,8 @@ def _climb(kind: Kind, link: Link, ladder: Ladder, began: float) -> Tested:
         step = ladder.now
         step, message, hint = told(e, step, ladder.at)
         if not message:
-            log.exception("testing a connection of the kind %s failed at %s", kind.name, step)
+            said = link.hide(traceback.format_exc())
+            log.error("testing a connection of the kind %s failed at %s\n%s", kind.name, step, said)
             message, hint = f"DLV's own fault: {type(e).__name__}", "the log of the web process has the rest"
     return Tested(
         False, step, link.hide(message)[:500], link.hide(hint)[:500], ladder.told(step), time.monotonic() - began
@@ -220,7 +222,7 @@ def tls_words(e: ssl.SSLError) -> tuple[str, str]:
                 f"the server's certificate is for another name: {why}",
                 "use the name that the certificate is for, or ask for one that covers this name",
             )
-        if e.verify_code in (18, 19, 20, 21):
+        if e.verify_code in (7, 18, 19, 20, 21):
             return (
                 f"the server's certificate is not signed by an authority that is known here ({why})",
                 "paste the certificate of its authority into CA certificate",
