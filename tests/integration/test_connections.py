@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import socket
+import socketserver
 import sqlite3
-import tempfile
+import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +21,7 @@ import mariadb_server
 import pytest
 import serving
 import sqlalchemy as sa
-from certificates import Authority
+from certificates import Authority, Pair
 from confluent_kafka.admin import AdminClient
 from listeners import Answer, Asked, closed_port, listening, silent
 
@@ -28,7 +30,6 @@ from connections.guard import Guard, Refused
 from connections.kind import Kind
 from connections.kinds import KINDS
 from connections.link import Link
-from embedded.postgres import Postgres
 from errors import Invalid
 from settings import Settings
 
@@ -57,6 +58,11 @@ def failed(done: kind.Tested, step: str, *words: str) -> None:
     assert list(states.values())[at] == "failed"
     assert set(list(states.values())[:at]) <= {"ok", "skipped"}
     assert set(list(states.values())[at + 1 :]) <= {"open"}
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
 
 
 # ---------------------------------------------------------------- Postgres
@@ -154,38 +160,52 @@ def test_a_connection_does_not_look_into_files_of_whoever_runs_dlv(
     failed(tried("postgres", postgres(shop)), "sign-in", "password")
 
 
-def test_postgres_with_tls() -> None:
+@contextmanager
+def with_tls(port: int, pair: Pair, into: Path) -> Iterator[int]:
+    """A port that speaks TLS as a Postgres does and passes all on to the one at ``port``: the embedded build has no TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair.put(into, "postgres"))
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(8) != struct.pack("!ii", 8, 80877103):
+                return  # somebody who only looks whether the port is open
+            self.request.sendall(b"S")
+            try:
+                inside = context.wrap_socket(self.request, server_side=True)
+            except (ssl.SSLError, OSError):
+                return
+            with inside, socket.create_connection(("127.0.0.1", port)) as there:
+                threading.Thread(target=serving._pump, args=(there, inside), daemon=True).start()
+                serving._pump(inside, there)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Relay) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield int(server.server_address[1])
+        server.shutdown()
+
+
+def test_postgres_with_tls(shop: serving.Shop, authority: Authority, tmp_path: Path) -> None:
     """The name stays for the certificate, whatever address was connected to."""
-    authority, home = Authority(), Path(tempfile.mkdtemp(dir="/tmp", prefix=f"dlv-test-tls-{'x' * 80}"))
-    server = Postgres(home, options={"fsync": "off", "ssl": "on"})
-    try:
-        home.chmod(0o711)
-        certificate, key = authority.sign("localhost").put(home / "tls", "server")
-        for path in (home / "tls", certificate, key):
-            path.chmod(0o700 if path.is_dir() else 0o600)
-            if server.account:
-                os.chown(path, server.account.uid, server.account.gid)
-        server.options |= {"ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
-        server.start()
-        fields = {
-            "host": "localhost", "port": server.port, "database": "dlv", "username": "dlv", "ca": authority.pem,
-        }  # fmt: skip
-        good = {"password": (home / "secrets" / "postgres_password").read_text().strip()}
+    good = {"password": shop.password}
+    with with_tls(shop.port, authority.sign("localhost"), tmp_path) as port:
+        fields = postgres(shop, host="localhost", port=port, tls="verified", ca=authority.pem)
         done = tried("postgres", fields, good)
         assert done.ok and set(dict(done.steps).values()) == {"ok"}, done
-        with sql.connection(link("postgres", fields, good)) as c:
-            assert c.execute(sa.text("select ssl from pg_stat_ssl where pid = pg_backend_pid()")).scalar_one()
         assert tried("postgres", fields | {"ca": None, "tls": "encrypted"}, good).ok
         failed(tried("postgres", fields | {"host": "127.0.0.1"}, good), "tls", "another name")
         failed(tried("postgres", fields | {"ca": None}, good), "tls", "not signed by an authority")
-        with (
-            pytest.raises(sa.exc.OperationalError, match="certificate"),
-            sql.connection(link("postgres", fields | {"ca": Authority("another").pem}, good)),
-        ):
-            pass
-    finally:
-        server.stop()
-        shutil.rmtree(home, ignore_errors=True)
+        for wrong in ({"ca": Authority().pem}, {"host": "127.0.0.1"}):  # libpq itself verifies as well
+            with (
+                pytest.raises(sa.exc.OperationalError, match=r"SSL error|certificate") as e,
+                sql.connection(link("postgres", fields | wrong, good)),
+            ):
+                pass
+            said = sql.explain(link("postgres", fields | wrong, good), e.value)
+            assert said is not None and said[0] == "tls"
 
 
 # ---------------------------------------------------------------- MariaDB
@@ -282,11 +302,6 @@ def test_sqlite_files_that_are_not_opened(file: Path, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- HTTP
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
 
 
 def statuses(asked: Asked) -> Answer:
