@@ -11,7 +11,7 @@ import pytest
 from scheduling import T0, Clock, add_check, add_connection, add_node, ended
 
 from checks.result import Verdict
-from store import gaps, slots
+from store import beats, gaps, slots
 from store.record import Record
 from workers import scheduler
 
@@ -334,3 +334,42 @@ def assert_counted(record: Record) -> None:
         """
     )
     assert wrong == []
+
+
+def test_two_schedulers_that_come_back_note_one_gap(record: Record, clock: Clock) -> None:
+    scheduler.Alive(record).beat()
+    go(record, clock, 600)
+    for _ in range(2):
+        scheduler.Alive(record).beat()
+    [gap] = record.all("select part, began_at, ended_at from own_gap")
+    assert (gap["part"], gap["began_at"], gap["ended_at"]) == ("scheduler", T0, clock.at)
+
+
+def test_the_time_without_a_check_worker_is_a_gap_until_one_is_back(record: Record, clock: Clock) -> None:
+    alive = scheduler.Alive(record)
+
+    def beat(seconds: float) -> None:
+        go(record, clock, seconds)
+        alive._last = alive._last and alive._last - seconds
+        alive.beat()
+
+    beat(0)
+    beats.beat(record, "check", "one:1")
+    beat(25)
+    assert record.all("select * from own_gap") == []
+    beat(25)
+    [gap] = record.all("select * from own_gap")
+    assert (gap["part"], gap["began_at"], gap["ended_at"]) == ("check", T0, None)
+    with record.tx() as conn:
+        assert gaps.between(conn, T0 - timedelta(hours=1), clock.at) == [(T0, clock.at)]
+    beats.beat(record, "check", "two:2")
+    beat(5)
+    [gap] = record.all("select * from own_gap")
+    assert gap["ended_at"] == clock.at
+    go(record, clock, 7200)
+    beats.beat(record, "check", "three:3")
+    with record.tx() as conn:
+        beats.forget(conn)
+    left = record.all("select part, instance from part_beat order by part")
+    assert [r["part"] for r in left] == ["check", "scheduler"]
+    assert left[0]["instance"] == "three:3"
