@@ -16,9 +16,6 @@ from store import audit
 from store.audit import Actor
 from store.record import Conn
 
-#: looks at one connection at one time
-AT_ONCE = 2
-
 _ROW = "c.id, c.name, c.kind, c.fields, c.secrets, c.last_test, c.retired_at, c.created_at, c.version"
 
 
@@ -169,21 +166,6 @@ def tried(
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     return {k: result[k] for k in ("ok", "step", "message")}
-
-
-def slot(conn: Conn, id_: UUID) -> bool:
-    """Take one of the :data:`AT_ONCE` places of a connection until the transaction ends; False where all are taken.
-
-    An advisory lock, so a process that dies gives its place back.
-    """
-    for n in range(AT_ONCE):
-        row = conn.execute(
-            "select pg_try_advisory_xact_lock(hashtextextended('connection:' || %s::text, %s)) as mine",
-            (id_, n),
-        ).fetchone()
-        if row and row["mine"]:
-            return True
-    return False
 
 
 def named(value: Any) -> str:

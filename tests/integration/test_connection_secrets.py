@@ -404,15 +404,6 @@ def test_a_worker_that_starts_says_what_is_lost_and_goes_on(
     assert refused.returncode == 2 and "DLV_SECRETS_KEYS: entry 1 does not read id:key" in refused.stderr
 
 
-def test_two_places_a_connection(record: Record) -> None:
-    one, other = uuid4(), uuid4()
-    with record.tx() as a, record.tx() as b, record.tx() as c:
-        assert [connections.slot(x, one) for x in (a, b, c)] == [True, True, False]
-        assert connections.slot(c, other)
-    with record.tx() as d:
-        assert connections.slot(d, one)
-
-
 def test_without_a_key_only_secrets_are_refused(record: Record, stack: Settings) -> None:
     with record.tx() as conn:
         opening.create(conn, SYSTEM, stack, "open", "http", {"url": "http://h"}, {})
