@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import Field
 
@@ -25,15 +26,25 @@ class ProducerOut(Out):
     last_event_at: datetime | None
     last_refused_at: datetime | None = Field(description="Newest use of an expired or revoked key of its")
     expected_every: int | None = Field(
-        description="Seconds; silent for longer, it is quiet. null: not watched"
+        description="Seconds; silent for longer, it is quiet. null: learnt from when its jobs run"
     )
     quiet: bool
+    quiet_since: datetime | None = Field(description="Newest event before its silence; null: it is not quiet")
+    quiet_reason: str | None
+    connection_id: UUID | None = Field(
+        description="The connection to Airflow that tells what was missed after a silence"
+    )
+    retired: bool = Field(
+        description="Nothing more is expected from it: it is never quiet and its jobs never late"
+    )
 
 
 class ProducerChange(Given):
     expected_every: int | None = Field(
-        ge=60, le=366 * 86400, description="Seconds between events at most; null stops watching"
+        None, ge=60, le=366 * 86400, description="Seconds between events at most; null: learnt"
     )
+    connection_id: UUID | None = Field(None, description="A connection of kind airflow; null: none")
+    retired: bool | None = Field(None, description="Nothing more is expected from it")
 
 
 @resource.get("/producers", need=READER, query=PageQuery, returns=Page[ProducerOut], etag=True)
@@ -55,19 +66,25 @@ def get_producer(call: Call, id: ProducerId) -> dict[str, Any]:
 
 @resource.patch("/producers/{id}", need=ADMIN, body=ProducerChange, returns=ProducerOut)
 def edit_producer(call: Call, id: ProducerId) -> dict[str, Any]:
-    """Say how often events are expected from it."""
-    every = call.body.expected_every
+    """Say how often events are expected from it, where to ask after a silence, and whether more is expected at all.
+    What is not named stays as it is."""
+    said = call.body
     with call.dlv.record.tx() as conn:
-        return shown(
-            producers.expect(conn, call.actor, id, None if every is None else timedelta(seconds=every))
-        )
+        if "expected_every" in said.model_fields_set:
+            every = None if said.expected_every is None else timedelta(seconds=said.expected_every)
+            producers.expect(conn, call.actor, id, every)
+        if "connection_id" in said.model_fields_set:
+            producers.connect(conn, call.actor, id, said.connection_id)
+        if said.retired is not None:
+            producers.retire(conn, call.actor, [id], datetime.now(UTC) if said.retired else None)
+        return shown(producers.get(conn, id))
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
     every: timedelta | None = row["expected_every"]
-    last = row["last_event_at"] or row["created_at"]
     return row | {
         "id": str(row["id"]),
         "expected_every": None if every is None else int(every.total_seconds()),
-        "quiet": every is not None and datetime.now(UTC) - last > every,
+        "quiet": row["quiet_since"] is not None,
+        "retired": row["retired_at"] is not None,
     }

@@ -21,8 +21,8 @@ from pages import _admin, _deps, _forms, _grid
 from pages import _words as words
 from pages._forms import Done, Opened, Said
 from pages._icons import ic
+from store import connections, lists
 from store import keys as store
-from store import lists
 from store import producers as producer_store
 
 dash.register_page(__name__, path="/admin/keys", title="API keys · DLV")
@@ -38,7 +38,8 @@ _STATES = {"active": ("ok", "Active"), "expired": ("warn", "Expired"), "revoked"
 _SENDS = {
     "sending": ("ok", "Sending"),
     "quiet": ("late", "Quiet"),
-    "unwatched": ("unknown", "Not watched"),
+    "new": ("unknown", "Nothing sent yet"),
+    "retired": ("unknown", "Retired"),
 }
 ONCE = "Shown now and never again: only its fingerprint is kept. Lost it? Make another of the same name and revoke this one."
 
@@ -258,21 +259,43 @@ def _producer(id_: str | None) -> dict[str, Any]:
         return producer_store.get(conn, number)
 
 
+MORE = [
+    {"value": "more", "label": "Yes, it goes on sending"},
+    {"value": "over", "label": "No: it is never quiet, and its jobs never late"},
+]
+
+
 def open_watch(id_: str | None, _: Mapping[str, int]) -> Opened:
     p = _producer(id_)
-    now = {"minutes": int(p["expected_every"].total_seconds() // 60) if p["expected_every"] else ""}
+    with _deps.dlv().record.tx() as conn:
+        airflows = [
+            {"value": str(c["id"]), "label": c["name"]}
+            for c in connections.names(conn)
+            if c["kind"] == "airflow"
+        ]
+    now = {
+        "minutes": int(p["expected_every"].total_seconds() // 60) if p["expected_every"] else "",
+        "connection_id": str(p["connection_id"]) if p["connection_id"] else None,
+        "expects": "over" if p["retired_at"] else "more",
+    }
     body = [
         _forms.number(
             PRODUCER, "minutes", "Expect an event at least every … minutes", now["minutes"], allowNegative=False, allowDecimal=False,
-            description="Silent for longer, the producer is quiet: what it reports is unknown then, and its jobs are not called late. Empty: not watched.",
-        )
+            description="Silent for longer, the producer is quiet: its jobs are unknown then, and not called late. Empty: learnt from when its jobs run.",
+        ),
+        _forms.choice(
+            PRODUCER, "connection_id", "After a silence ask", airflows, now["connection_id"], clearable=True,
+            placeholder="Nobody: what was missed stays unknown",
+            description="A connection to the Airflow that sends: it tells how the runs ended that were missed",
+        ),
+        _forms.choice(PRODUCER, "expects", "Is more to come?", MORE, now["expects"], allowDeselect=False),
     ]  # fmt: skip
     return Opened(body, now, None, f"Watch {p['name']}")
 
 
 def watch(said: Said) -> Done:
     p = _producer(said.id)
-    minutes = said.values.get("minutes")
+    minutes, through = said.values.get("minutes"), said.values.get("connection_id")
     if minutes in ("", None):
         every = None
     elif isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= 527_040:
@@ -280,8 +303,14 @@ def watch(said: Said) -> Done:
     else:
         every = timedelta(minutes=minutes)
     with _deps.dlv().record.tx() as conn:
-        producer_store.expect(conn, auth.actor(), p["id"], every)
-    return Done(f"{p['name']} is {'watched' if every else 'not watched'}")
+        if every != p["expected_every"]:
+            producer_store.expect(conn, auth.actor(), p["id"], every)
+        chosen = nodes.uuid_of(str(through)) if through else None
+        if chosen != p["connection_id"]:
+            producer_store.connect(conn, auth.actor(), p["id"], chosen)
+        retired = datetime.now(UTC) if said.values.get("expects") == "over" else None
+        producer_store.retire(conn, auth.actor(), [p["id"]], retired)
+    return Done(f"{p['name']} is changed")
 
 
 WATCH = _forms.Dialog(
@@ -300,6 +329,10 @@ def producer_rows(
     for p in found:
         state, word = ("failed", "Refused") if p["refused"] else _SENDS[p["state"]]
         title = "An expired or revoked key of its was used after its last event" if p["refused"] else ""
+        if p["quiet_since"]:
+            title = f"{p['quiet_reason']}; newest event {words.stamp(p['quiet_since'].isoformat())}"
+        elif p["gap_error"]:
+            title = f"What was missed could not be fetched: {p['gap_error']}"
         out.append(
             {
                 "id": str(p["id"]),
@@ -308,7 +341,10 @@ def producer_rows(
                 "state": {"state": state, "word": word, "title": title},
                 "last_event_at": _grid.at(p["last_event_at"]),
                 "last_refused_at": _grid.at(p["last_refused_at"]),
-                "expected_every": f"every {words.lasted(p['expected_every'])}" if p["expected_every"] else "",
+                "expected_every": f"every {words.lasted(p['expected_every'])}"
+                if p["expected_every"]
+                else "as learnt",
+                "connection": p["connection"] or "",
                 "warnings": f"{p['warnings']:,}" if p["warnings"] else "",
                 "created_at": _grid.at(p["created_at"]),
             }
@@ -387,6 +423,7 @@ def _producer_list(params: Mapping[str, Any]) -> list[Component]:
         _grid.column("last_event_at", "Last event", cell="When", sort=True, least=110, flex=1),
         _grid.column("last_refused_at", "Last refused", cell="When", least=110, flex=1),
         _grid.column("expected_every", "Expected", cell="Plain", least=120, flex=1),
+        _grid.column("connection", "Asked after silence", cell="Plain", least=120, flex=1),
         _grid.column("environment", "Environment", cell="Plain", least=104, flex=1),
         _grid.column("warnings", "Spec warnings", cell="Plain", least=120, flex=1),
         _grid.column("created_at", "First known", cell="When", least=100, sort=True, flex=1),

@@ -29,9 +29,8 @@ class List:
 
 _KEY_STATE = """case when k.revoked_at is not null then 'revoked'
                      when k.expires_at <= now() then 'expired' else 'active' end"""
-_PRODUCER_STATE = """case when p.expected_every is null then 'unwatched'
-                          when now() - coalesce(p.last_event_at, p.created_at) > p.expected_every then 'quiet'
-                          else 'sending' end"""
+_PRODUCER_STATE = """case when p.retired_at is not null then 'retired' when p.quiet_since is not null then 'quiet'
+                          when p.last_event_at is null then 'new' else 'sending' end"""
 
 LISTS = {
     "users": List(
@@ -64,8 +63,11 @@ LISTS = {
         f"""p.id, p.name, p.environment, p.created_at, p.last_event_at, p.last_refused_at,
             extract(epoch from p.expected_every)::bigint as expected_every, {_PRODUCER_STATE} as state,
             p.last_refused_at > coalesce(p.last_event_at, '-infinity') as refused,
+            p.quiet_since, p.quiet_reason, c.name as connection,
+            (select g.error from producer_gap g where g.producer_id = p.id and g.filled_at is null and g.error is not null
+              order by g.id desc limit 1) as gap_error,
             (select count(*) from event_warning w where w.producer_id = p.id) as warnings""",
-        "producer p",
+        "producer p left join connection c on c.id = p.connection_id and c.retired_at is null",
         "p.name || ' ' || coalesce(p.environment, '')",
         {"state": f"{_PRODUCER_STATE} = any(%(state)s)"},
         {

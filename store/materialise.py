@@ -212,6 +212,8 @@ def _write(conn: Conn, rows: dict[UUID, dict[str, Any]]) -> None:
     typed = ", ".join(f"{c} {types.get(c, 'text')}" for c in _COLUMNS)
     conn.execute(
         f"insert into node (id, {names}) select id, {names} from jsonb_to_recordset(%s) as x(id uuid, {typed}) "
-        f"on conflict (id) do update set {sets}",
+        # another limit is judged at the next turn
+        f"on conflict (id) do update set {sets}, judge_at = case when (node.sla_kind, node.sla_minutes) is distinct from "
+        "(excluded.sla_kind, excluded.sla_minutes) then now() else node.judge_at end",
         (Jsonb([{"id": n, **row} for n, row in rows.items()]),),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from errors import Conflict, Invalid, NotFound
-from store import audit, health
+from store import audit, health, incidents
 from store.audit import Actor
 from store.record import Conn
 
@@ -72,7 +72,16 @@ def retire(conn: Conn, actor: Actor, producer_ids: Iterable[int], at: datetime |
     """Nothing more is expected of these: they are never quiet and their jobs never late. ``at`` None takes it back."""
     for producer_id in sorted(set(producer_ids)):
         was = get(conn, producer_id)
-        conn.execute("update producer set retired_at = %s where id = %s", (at, producer_id))
+        if (was["retired_at"] is None) == (at is None):
+            continue
+        conn.execute(
+            """update producer set retired_at = %s, quiet_since = case when %s then null else quiet_since end,
+                      quiet_reason = case when %s then null else quiet_reason end where id = %s""",
+            (at, at is not None, at is not None, producer_id),
+        )
+        if at is not None and was["quiet_since"] is not None:
+            incidents.close_producer(conn, producer_id, f"nothing more is expected from {was['name']}", at)
+        judge_soon(conn, producer_id, at or datetime.now(UTC))
         audit.write(
             conn, actor, "producer.edit", "producer", producer_id,
             {"retired": was["retired_at"] is not None}, {"retired": at is not None},

@@ -1,10 +1,10 @@
-"""What Airflow 3's REST interface answers, from a list of run states: as much of it as filling a gap asks, in pages."""
+"""A server that answers as a test says, and what Airflow 3's REST interface answers from a list of run states, in pages."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,19 +47,19 @@ class AirflowLike:
 
 
 @contextmanager
-def listening() -> Iterator[AirflowLike]:
-    like = AirflowLike()
+def answering(answer: Callable[[str, dict[str, list[str]]], tuple[int, Any]]) -> Iterator[str]:
+    """A server on this machine that says ``answer(path, query)``, a status and something for JSON; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = urlparse(self.path)
-            self._say(*like.answer(asked.path, parse_qs(asked.query)))
+            self._say(*answer(asked.path.rstrip("/"), parse_qs(asked.query)))
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self._say(*like.answer(urlparse(self.path).path, {}))
+            self._say(*answer(urlparse(self.path).path, {}))
 
-        def _say(self, status: int, said: dict[str, Any]) -> None:
+        def _say(self, status: int, said: Any) -> None:
             body = json.dumps(said).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -71,10 +71,16 @@ def listening() -> Iterator[AirflowLike]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    like.base = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield like
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def listening() -> Iterator[AirflowLike]:
+    like = AirflowLike()
+    with answering(like.answer) as like.base:
+        yield like
