@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -157,8 +156,3 @@ def test_unsaved(
     with record.tx() as conn:
         store.tried(conn, actor, id_, of.name, plain, done.shown())
     return done
-
-
-def renamed(link: Link, **changes: Any) -> Link:
-    """The link with other values, such as a shorter timeout."""
-    return dataclasses.replace(link, **changes)
