@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -233,6 +233,7 @@ class _Decision:
         self.members: dict[UUID, dict[int, _Bad]] = {}
         self.of: dict[UUID, list[_Bad]] = defaultdict(list)
         self.fresh: dict[int, _Bad] = {}
+        self.moved: dict[int, _Bad] = {}
         self.touched: set[UUID] = set()
         self.actions: list[Action] = []
         for i in incidents:
@@ -251,7 +252,7 @@ class _Decision:
     def take(self, changes: list[Change], again: set[UUID]) -> list[Action]:
         for c in changes:
             self._happened(c)
-        looked = dict(self.fresh)
+        looked = self.fresh | self.moved
         for id_, bs in self.members.items():
             if self.status[id_] == "open":
                 looked |= {k: b for k, b in bs.items() if b.m.node in again and b.recovered_at is None}
@@ -295,6 +296,11 @@ class _Decision:
         again = home.recovered_at is not None
         if c.now in BAD:
             home.recovered_at, home.health = None, c.now
+            # a failure heard of late may be older than the lateness by which it was noticed
+            since = home.m.since if again or (home.m.last_good or c.at) > c.at else min(home.m.since, c.at)
+            if (since, c.now) != (home.m.since, home.m.health):
+                self.moved[id(home)] = home
+            home.m = replace(home.m, health=c.now, since=since, run=c.run or home.m.run, reason=c.reason)
         elif again:
             return
         elif c.now == "ok" or (c.now == "unknown" and c.reason == NOTHING_KNOWN):

@@ -55,7 +55,13 @@ def weigh(radius: Radius, now: datetime) -> tuple[int, list[str]]:
         here = [t for t in bad if t.criticality == criticality]
         if here:
             state = "failed" if any(t.health == "failed" for t in here) else "late"
-            verb = "is" if state == "late" else "has"
+            verb = (
+                ("is" if len(here) == 1 else "are")
+                if state == "late"
+                else "has"
+                if len(here) == 1
+                else "have"
+            )
             found.append((criticality, f"{_names(here)}, of criticality {criticality}, {verb} {state}"))
         there = [t for t in below if t.criticality == criticality]
         if there:

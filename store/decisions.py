@@ -276,8 +276,10 @@ class _Writing:
         self.conn, self.actions, self.now = conn, actions, now
         self.wait, self.group, self.window = wait, group, window
         self.changed: set[UUID] = set()
+        self.members: list[dict[str, Any]] = []
+        self.soon: dict[UUID, timedelta] = {}
         self.retitled: set[UUID] = set()
-        self.lines: list[tuple[Any, ...]] = []
+        self.lines: list[tuple[UUID, datetime, str, str, UUID | None, Jsonb | None]] = []
         nodes: set[UUID] = set()
         for a in actions:
             if isinstance(a, (said.Opened, said.Rerooted)):
@@ -290,7 +292,9 @@ class _Writing:
                 nodes.add(a.node)
         self.nodes = {
             r["id"]: r
-            for r in conn.execute("select id, name, owner_id from node where id = any(%s)", (list(nodes),))
+            for r in conn.execute(
+                "select id, type, name, owner_id from node where id = any(%s)", (list(nodes),)
+            )
         }
         runs = {a.change.run for a in actions if isinstance(a, said.Noted) and a.change.run}
         self.runs = {
@@ -313,6 +317,8 @@ class _Writing:
         self.lines.append((id_, at, kind, text[:2000], node, Jsonb(detail) if detail else None))
 
     def write(self, a: Action) -> None:
+        if isinstance(a, (said.Merged, said.Rerooted, said.Recovered)):
+            self._flush()
         getattr(self, "_" + type(a).__name__.lower())(a)
 
     # ------------------------------------------------------------ one method an action
@@ -342,6 +348,7 @@ class _Writing:
     def _joined(self, a: said.Joined) -> None:
         m = a.member
         if a.was_in is not None:
+            self._flush()
             self.conn.execute(
                 "delete from incident_member where incident_id = %s and node_id = %s", (a.was_in, m.node)
             )
@@ -349,6 +356,8 @@ class _Writing:
                 a.was_in, self.now, "joined", f"{self.name(m.node)} belongs to another incident", m.node
             )
         self._member(a.incident, m, None)
+        if m.cause is None:
+            self.retitled.add(a.incident)
         if a.again:
             return
         text = f"{self.name(m.node)} joined: it {_verb(m.health)}"
@@ -360,33 +369,38 @@ class _Writing:
         self.line(
             a.incident, m.since, "joined", text, m.node, cause=str(m.cause) if m.cause else None, hop=m.hop
         )
-        # untold: it may be told sooner; told: the message may be edited, once what comes together has come
-        self.conn.execute(
-            """update incident set notify_at =
-                 case when told_at is null then least(notify_at, %(soon)s)
-                      else least(coalesce(notify_at, %(later)s), %(later)s) end
-                where id = %(id)s and status = 'open' and (told_at is null or told_status = 'open')""",
-            {"id": a.incident, "soon": self.now + self._gather(m.node), "later": self.now + self.group},
-        )
+        soon = self._gather(m.node)
+        self.soon[a.incident] = min(soon, self.soon.get(a.incident, soon))
 
     def _member(self, id_: UUID, m: Member, role: str | None) -> None:
         self.changed.add(id_)
-        self.conn.execute(
-            """insert into incident_member (incident_id, node_id, role, health, joined_at, last_good, recovered_at,
-                                            run_key, cause, hop, reason)
-               values (%(id)s, %(node)s,
-                       coalesce(%(role)s, case when (select root_node from incident where id = %(id)s) = %(node)s
-                                               then 'root' else 'symptom' end),
-                       %(health)s, %(since)s, %(good)s, %(recovered)s, %(run)s, %(cause)s, %(hop)s, %(reason)s)
-               on conflict (incident_id, node_id) do update set role = excluded.role, health = excluded.health,
-                   joined_at = excluded.joined_at, last_good = excluded.last_good, recovered_at = excluded.recovered_at,
-                   run_key = excluded.run_key, cause = excluded.cause, hop = excluded.hop, reason = excluded.reason""",
+        self.members.append(
             {
                 "id": id_, "node": m.node, "role": role, "health": m.health, "since": m.since, "good": m.last_good,
                 "recovered": m.recovered_at, "run": m.run, "cause": m.cause,
                 "hop": None if m.hop is None else min(m.hop, 32_000), "reason": m.reason[:500],
-            },
+            }
         )  # fmt: skip
+
+    def _flush(self) -> None:
+        """Write the members so far, all in one go: a storm brings hundreds."""
+        if not self.members:
+            return
+        with self.conn.cursor() as cur:
+            cur.executemany(
+                """insert into incident_member (incident_id, node_id, role, health, joined_at, last_good, recovered_at,
+                                                run_key, cause, hop, reason)
+                   values (%(id)s, %(node)s,
+                           coalesce(%(role)s, case when (select root_node from incident where id = %(id)s) = %(node)s
+                                                   then 'root' else 'symptom' end),
+                           %(health)s, %(since)s, %(good)s, %(recovered)s, %(run)s, %(cause)s, %(hop)s, %(reason)s)
+                   on conflict (incident_id, node_id) do update set role = excluded.role, health = excluded.health,
+                       joined_at = excluded.joined_at, last_good = excluded.last_good,
+                       recovered_at = excluded.recovered_at, run_key = excluded.run_key, cause = excluded.cause,
+                       hop = excluded.hop, reason = excluded.reason""",
+                self.members,
+            )
+        self.members = []
 
     def _recovered(self, a: said.Recovered) -> None:
         self.conn.execute(
@@ -523,8 +537,9 @@ class _Writing:
             c.node,
             **detail,
         )
+        # a dataset is judged by the run of the job that writes it: that is told once, of the job
         run = self.runs.get(c.run) if c.run is not None and c.now in BAD else None
-        if run is not None and run["state"] == "FAIL":
+        if run is not None and run["state"] == "FAIL" and self.nodes.get(c.node, {}).get("type") == "job":
             self.line(
                 a.incident, run["ended_at"] or c.at, "run_error",
                 f"{self.name(c.node)}: {run['error'] or 'run failed'}", c.node,
@@ -537,12 +552,23 @@ class _Writing:
     # ------------------------------------------------------------ at the end
 
     def finish(self) -> None:
-        if self.lines:
+        self._flush()
+        for id_, soon in self.soon.items():
+            # untold: it may be told sooner; told: the message may be edited, once what comes together has come
+            self.conn.execute(
+                """update incident set notify_at =
+                     case when told_at is null then least(notify_at, %(soon)s)
+                          else least(coalesce(notify_at, %(later)s), %(later)s) end
+                    where id = %(id)s and status = 'open' and (told_at is null or told_status = 'open')""",
+                {"id": id_, "soon": self.now + soon, "later": self.now + self.group},
+            )
+        lines = sorted(self.lines, key=lambda said: said[1])
+        if lines:
             with self.conn.cursor() as cur:
                 cur.executemany(
                     """insert into incident_entry (incident_id, at, kind, text, node_id, detail)
                        values (%s, %s, %s, %s, %s, %s)""",
-                    self.lines,
+                    lines,
                 )
         if self.retitled:
             # the root's newest error says more than the reason it was opened with

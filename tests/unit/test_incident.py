@@ -173,6 +173,16 @@ def test_a_root_that_shows_up_later_takes_over() -> None:
     assert [type(a) for a in done if isinstance(a, (Opened, Merged, Rerooted))] == [Rerooted]
 
 
+def test_a_failure_heard_of_late_is_as_old_as_it_is() -> None:
+    w = World(LINE, JOBS)
+    w.late(11, 20)
+    w.fails(12, 5, good=-10)
+    assert w.open() == {11: {11, 12}}  # it went bad later, but after 12 was last good
+    w.fails(11, 0)
+    (root,) = [m for m in w.of(11).members if m.node == node(11)]
+    assert (root.since, root.health) == (at(0), "failed")
+
+
 def test_several_become_one_under_the_key_that_was_told_first() -> None:
     w = World([(1, 11), (1, 12), (1, 13)], JOBS)
     for n in (11, 12, 13):
