@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from checks.result import STATUSES
 from store.record import Conn, Record
 
 #: how many days counts by each width are kept; results themselves by a setting
@@ -62,30 +61,29 @@ def _window(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """One part of a page. A status is written into the text, so that the small indexes of what is not ok are used; the
-    query is planned each time, so that only the partitions between the two moments are."""
-    between = "r.slot_at >= %(lower)s and r.slot_at < %(upper)s"
+    """One part of a page. Planned each time, so that only the partitions between the two moments are; where ok is not
+    asked for that is said too, for what is not ok has indexes of its own."""
+    cond = ["r.slot_at >= %(lower)s and r.slot_at < %(upper)s"]
+    if statuses:
+        cond.append("r.status = any(%(statuses)s)")
+        if "ok" not in statuses:
+            cond.append("r.status <> 'ok'")
     if after:
-        between += " and (r.slot_at, r.check_id) < (%(after_at)s, %(after_id)s)"
-    parts = []
-    for status in [s for s in STATUSES if s in statuses] or [""]:
-        cond = f"r.status = '{status}' and {between}" if status else between
-        if checks is None:
-            parts.append(
-                f"(select {_SHOWN} from check_result r where {cond} order by r.slot_at desc, r.check_id desc limit %(limit)s)"
-            )
-        else:
-            parts.append(
-                f"""(select {_SHOWN} from unnest(%(checks)s::uuid[]) c(id), lateral (
-                       select * from check_result r where r.check_id = c.id and {cond}
-                        order by r.slot_at desc limit %(limit)s) r)"""
-            )
+        cond.append("(r.slot_at, r.check_id) < (%(after_at)s, %(after_id)s)")
+    where = " and ".join(cond)
+    source = (
+        f"check_result r where {where}"
+        if checks is None
+        else f"""unnest(%(checks)s::uuid[]) c(id), lateral (select * from check_result r where r.check_id = c.id and {where}
+                                                          order by r.slot_at desc limit %(limit)s) r"""
+    )
     return conn.execute(
-        f"select * from ({' union all '.join(parts)}) r order by slot_at desc, check_id desc limit %(limit)s",
+        f"select {_SHOWN} from {source} order by r.slot_at desc, r.check_id desc limit %(limit)s",
         {
             "lower": lower,
             "upper": upper,
             "checks": None if checks is None else list(checks),
+            "statuses": list(statuses),
             "after_at": after[0] if after else None,
             "after_id": after[1] if after else None,
             "limit": limit,

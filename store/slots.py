@@ -53,7 +53,8 @@ def due(conn: Conn, limit: int = 500, checks: Iterable[UUID] | None = None) -> i
 
     The newest slot of each is made, to be looked at; those that passed before it are noted in one row and written as
     not_checked by :func:`fill`. Whoever changes a check's interval, or pauses or removes it, calls this with its id
-    first, in the same transaction: what was due until then is then made by the old interval. ``checks``: only these.
+    first, in the same transaction, with the check's row locked (what others have locked is left to them): what was due
+    until then is then made by the old interval. ``checks``: only these.
     """
     rows = conn.execute(
         """select c.id, c.node_id, c.every_seconds, c.offset_seconds, c.next_slot_at, c.muted_until,

@@ -109,8 +109,8 @@ create table check_result (
 ) partition by range (slot_at);
 create index check_result_slot on check_result (slot_at, check_id);
 -- what is not ok is rare, and searched for
-create index check_result_said on check_result (status, slot_at, check_id) where status <> 'ok';
-create index check_result_of on check_result (check_id, status, slot_at) where status <> 'ok';
+create index check_result_said on check_result (slot_at, check_id, status) where status <> 'ok';
+create index check_result_of on check_result (check_id, slot_at, status) where status <> 'ok';
 
 create table check_rollup (
     grain       text not null check (grain in ('minute', 'hour', 'day')), -- width of the bucket
