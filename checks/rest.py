@@ -72,7 +72,7 @@ def refused(status: int, system: str, what: str, said: str = "") -> CannotLook:
         return CannotLook(
             f"the user may not read {what} of {system} (403)",
             step="permission",
-            hint="a role that reads is enough",
+            hint="a role that reads is enough; some systems answer so to a wrong password, too",
         )
     tail = f": {said}" if said else ""
     hint = "look at the URL of the connection" if status in (400, 404, 405) else ""

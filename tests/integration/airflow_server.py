@@ -117,7 +117,8 @@ class Airflow:
             "API_AUTH__JWT_SECRET": secret * 2,
             "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
             "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 6,
-            "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
+            "DAG_PROCESSOR__REFRESH_INTERVAL": 3,
+            "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": 1,
             "LOGGING__LOGGING_LEVEL": "WARNING",
             "OPENLINEAGE__NAMESPACE": self.namespace,
             "OPENLINEAGE__TRANSPORT": json.dumps(
@@ -216,9 +217,14 @@ class Airflow:
     def _tail(self, part: str) -> str:
         return self.log(part).read_text(errors="replace")[-3000:]
 
+    def add(self, name: str, text: str) -> None:
+        """Another DAG file, which is found within some seconds."""
+        (self.home / "dags" / f"{name}.py").write_text(text)
+
     def ended(self, dag: str) -> dict[str, Any] | None:
         """The newest run of a DAG, where it has ended."""
-        runs = self.call("GET", f"/dags/{dag}/dagRuns", order_by="-run_after", limit=1)["dag_runs"]
+        found = self.call("GET", "/dags/~/dagRuns", order_by="-run_after", limit=100)["dag_runs"]
+        runs = [r for r in found if r["dag_id"] == dag]  # a DAG that is not known yet has none
         return runs[0] if runs and runs[0]["state"] in ("success", "failed") else None
 
 

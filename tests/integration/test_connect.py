@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import kafka_server
 import pytest
 from kafka_server import Connect
-from looking import link, look
+from looking import Answers, link, look
 
 from connections.link import Link
 from embedded import child
@@ -107,44 +104,6 @@ def test_a_broker_at_the_url(kafka: kafka_server.Kafka) -> None:
 # ---------------------------------------------------------------- answers that last a moment only
 
 
-class Answers:
-    """A server that gives these answers one after the other, and the last for good."""
-
-    def __init__(self, answers: dict[str, list[tuple[int, str]]]) -> None:
-        self.answers = answers
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                queue = outer.answers[self.path]
-                status, body = queue.pop(0) if len(queue) > 1 else queue[0]
-                data = body.encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=self.server.serve_forever, daemon=True).start()
-        self.link = through(f"http://127.0.0.1:{self.server.server_address[1]}")
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def answering() -> Iterator[list[Answers]]:
-    made: list[Answers] = []
-    yield made
-    for a in made:
-        a.close()
-
-
 RUNS = '{"name":"a","connector":{"state":"RUNNING"},"tasks":[{"id":0,"state":"RUNNING"}]}'
 NONE = '{"error_code":404,"message":"No status found for connector a"}'
 BUSY = '{"error_code":409,"message":"Cannot complete request momentarily due to stale configuration"}'
@@ -160,10 +119,10 @@ BUSY = '{"error_code":409,"message":"Cannot complete request momentarily due to 
     ],
 )
 def test_what_lasts_a_moment_is_asked_again_once(
-    answering: list[Answers], first: tuple[int, str], then: tuple[int, str], status: str
+    first: tuple[int, str], then: tuple[int, str], status: str
 ) -> None:
     """404 just after a create, 409 while workers rebalance: never a failure of the connector."""
-    answers = Answers({"/connectors/a/status": [first, then], "/connectors": [(200, '["a"]')]})
-    answering.append(answers)
-    verdict = look(answers.link, "connect", connector="a")
+    answers = {"/connectors/a/status": [first, then], "/connectors": [(200, '["a"]')]}
+    with Answers(answers) as server:
+        verdict = look(through(server.url), "connect", connector="a")
     assert verdict.status == status, verdict.reason
