@@ -133,7 +133,7 @@ def judge_runs(
     ``next_due`` is when the next run is due by a schedule that is known; without it a rhythm of at least
     :data:`RUNS_TO_LEARN` runs is learnt. What may have happened in a ``deaf`` time is unknown, never late.
     """
-    seen = sorted(runs, key=lambda r: (r.due_at, r.started_at or r.due_at, str(r.key)))
+    seen = sorted(runs, key=order_of)
     if not seen:
         return UNKNOWN
     good = [r for r in seen if r.state == "COMPLETE" and r.ended_at and not r.hollow]
@@ -197,15 +197,18 @@ def _by_due(decided: list[RunSeen]) -> dict[datetime, RunSeen]:
     parts: dict[tuple[datetime, str], RunSeen] = {}
     for r in decided:
         key = (r.due_at, r.part)
-        parts[key] = max(parts.get(key, r), r, key=_ended)
+        known = parts.get(key)
+        if known is None or _ended(r) > _ended(known):
+            parts[key] = r
     out: dict[datetime, RunSeen] = {}
-    for (due, _), r in sorted(parts.items()):
-        out[due] = max(
-            out.get(due, r),
-            r,
-            key=lambda r: (r.state == "FAIL", r.state == "FAIL" and is_final(r), _ended(r)),
-        )
+    for (due, _), r in parts.items():
+        known = out.get(due)
+        out[due] = r if known is None else max(known, r, key=_badness)
     return out
+
+
+def _badness(run: RunSeen) -> tuple[bool, bool, tuple[datetime, int]]:
+    return (run.state == "FAIL", run.state == "FAIL" and is_final(run), _ended(run))
 
 
 def _flowing(open_runs: list[RunSeen], decided: list[RunSeen]) -> Health | None:
@@ -218,8 +221,13 @@ def _flowing(open_runs: list[RunSeen], decided: list[RunSeen]) -> Health | None:
     return None
 
 
-def _ended(run: RunSeen) -> tuple[datetime, str]:
-    return (run.ended_at or run.due_at, str(run.key))
+def _ended(run: RunSeen) -> tuple[datetime, int]:
+    return (run.ended_at or run.due_at, run.key.int)
+
+
+def order_of(run: RunSeen) -> tuple[datetime, datetime, int]:
+    """By data interval, then by start: the newest run of a job is the largest."""
+    return (run.due_at, run.started_at or run.due_at, run.key.int)
 
 
 # ---------------------------------------------------------------- late
@@ -417,7 +425,7 @@ def was_due(
     if expected and since - HEARD <= expected.start <= now - HEARD:
         return True
     lasted = [(r.ended_at - r.started_at).total_seconds() for r in good if r.ended_at and r.started_at]
-    newest = max(seen, key=lambda r: (r.due_at, str(r.key)), default=None)
+    newest = max(seen, key=order_of, default=None)
     if newest is None or newest.state not in OPEN or not newest.started_at or len(lasted) < RUNS_TO_LEARN:
         return False
     end = newest.started_at + timedelta(seconds=max(lasted))

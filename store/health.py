@@ -29,6 +29,7 @@ from checks.health import (
     judge_runs,
     judge_sla,
     moment,
+    order_of,
     passed_over,
     was_due,
     worse,
@@ -69,14 +70,16 @@ def affected(conn: Conn, nodes: set[UUID], runs: set[UUID]) -> set[UUID]:
             union select parent_job from moved where state = 'FAIL' and parent_job is not null),
         -- of those that are parents of jobs, the newest run that ended: whom it did not reach may be late
         newest as (
-            select e.parent, l.run_id from ended e
-            join lateral (select run_id from run l where l.job_alias = e.parent and l.state in ('COMPLETE', 'FAIL')
-                          order by l.due_at desc limit 1) l on true
-            where exists (select from alias c where c.parent_id = e.parent)),
+            select e.parent, l.run_id, l.day from ended e
+            join lateral (select from alias c where c.parent_id = e.parent limit 1) c on true
+            join lateral (select run_id, day from run l where l.job_alias = e.parent and l.state in ('COMPLETE', 'FAIL')
+                          order by l.due_at desc limit 1) l on true),
         passed as (
             select c.id, c.node_id from newest w join alias c on c.parent_id = w.parent and c.kind <> 'rdd'
-            where not exists (select from run x where x.parent_job = w.parent and x.parent_run_id = w.run_id
-                              and x.job_alias = c.id))
+            left join lateral (select true as yes from run x where x.parent_job = w.parent
+                               and x.parent_run_id = w.run_id and x.job_alias = c.id and x.day >= w.day - 1
+                               limit 1) reached on true
+            where reached.yes is null)
         select a.node_id from moved m join alias a on a.id = m.job_alias
         union
         select a.node_id from edge_run p
@@ -233,7 +236,7 @@ class _Known:
         if not by_job:
             return UNKNOWN, None
         runs = [r for of_one in by_job.values() for r in of_one]
-        newest = max(runs, key=lambda r: (r.due_at, r.started_at or r.due_at, str(r.key)))
+        newest = max(runs, key=order_of)
         job = self._rows[row["id"]][newest.key]["job_alias"]
         # a node that is late stays so however old the events are that are folded just now
         now = max(self._now, row["health_since"]) if row["health"] == "late" else self._now

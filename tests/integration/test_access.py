@@ -369,6 +369,40 @@ def test_scopes_open_only_what_they_name(web: Web) -> None:
             assert web.client().get(where, headers=headers).status_code == 403, where
 
 
+def test_how_a_producer_is_watched_is_said_over_rest(web: Web) -> None:
+    writes, reads = web.key("write"), web.key("read")
+    web.key("lineage:write", name="airflow-prod")
+    row = web.record.one("select id from producer where name = 'airflow-prod'")
+    assert row is not None
+    where = f"/api/v1/producers/{row['id']}"
+    made: dict[str, str] = {}
+    for kind in ("airflow", "http"):
+        with web.record.tx() as conn:
+            id_ = conn.execute(
+                "insert into connection (id, name, kind) values (gen_random_uuid(), %s, %s) returning id",
+                (kind, kind),
+            ).fetchone()
+        assert id_ is not None
+        made[kind] = str(id_["id"])
+    refused = web.client().patch(where, json={"connection_id": made["http"]}, headers=writes)
+    assert (refused.status_code, refused.json["error"]["field"]) == (422, "connection_id")
+    said = {"connection_id": made["airflow"], "retired": True}
+    assert web.client().patch(where, json=said, headers=writes).status_code == 200
+    shown = web.client().get(where, headers=reads).json
+    assert (shown["connection_id"], shown["retired"], shown["quiet"], shown["expected_every"]) == (
+        made["airflow"], True, False, None,
+    )  # fmt: skip
+    assert (
+        web.client().patch(where, json={"retired": False}, headers=writes).json["connection_id"]
+        == made["airflow"]
+    )
+    changes = [
+        r["after"]
+        for r in web.record.all("select after from audit_log where action = 'producer.edit' order by seq")
+    ]
+    assert changes == [{"connection_id": made["airflow"]}, {"retired": True}, {"retired": False}]
+
+
 def test_a_key_cannot_drive_the_pages(web: Web) -> None:
     for headers in (web.key("read"), web.key("write")):
         assert web.client().get("/_dash-layout", headers=headers).status_code == 403
