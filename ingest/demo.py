@@ -24,6 +24,7 @@ from ingest.demo_estate import (
     ASSIGNED,
     BROKEN,
     BROKEN_ERROR,
+    CHECKS,
     DATA,
     RETRYING,
     RETRYING_ERROR,
@@ -37,7 +38,7 @@ from ingest.demo_estate import (
 )
 from ingest.fold import fold
 from ingest.redact import redact_event
-from store import assign, events, health, partitions, pending, producers, rules, teams
+from store import assign, checks, events, health, partitions, pending, producers, rules, teams
 from store.audit import SYSTEM
 from store.record import LOCK_SEED, Conn, Record
 
@@ -87,11 +88,25 @@ def seed(record: Record, now: datetime | None = None) -> bool:
         for until, batch in _by_day(story(now), now):
             _take(conn, ids, batch, until)
         assign.apply(conn, SYSTEM, ASSIGNED, "yaml", "demo.yaml")
+        _checks(conn)
         limited = conn.execute("select id from node where sla_kind is not null").fetchall()
         health.judge(conn, [r["id"] for r in limited], now)
         # the story is over: what it tells of stays as it is told, and does not go late by and by
         producers.retire(conn, SYSTEM, ids.values(), now)
     return True
+
+
+def _checks(conn: Conn) -> None:
+    for dataset, name, late, warn in CHECKS:
+        node = conn.execute("select id from node where name = %s and type = 'dataset'", (dataset,)).fetchone()
+        assert node is not None, dataset
+        checks.create(
+            conn, SYSTEM, "freshness",
+            {
+                "name": name, "node_id": node["id"], "every_seconds": 300,
+                "config": {"by": "run", "error_after": late * 3600, "warn_after": warn * 3600},
+            },
+        )  # fmt: skip
 
 
 def _people(conn: Conn) -> None:

@@ -468,6 +468,14 @@ TEAMS = (
 )  # fmt: skip
 
 #: what a file would set (store.assign): how much each matters, and how old its data may be
+#: freshness checks: (dataset, name, late after, warn after), in hours. Only what the story is about goes late as it ages
+CHECKS = (
+    ("warehouse.raw.charges", "Charges arrive every night", 26, 20),
+    ("warehouse.marts.revenue_daily", "Revenue is made anew", 30 * 24, 20 * 24),
+    ("warehouse.marts.fct_orders", "Orders are made anew", 30 * 24, 20 * 24),
+    ("dashboards/executive_revenue", "The board sees the present", 30 * 24, 20 * 24),
+)
+
 ASSIGNED = """
 - select: {name: "dashboards/executive_revenue"}
   set: {criticality: 1, sla: {kind: freshness, minutes: 1560}}
