@@ -44,6 +44,7 @@ NAV = [
     Nav("Paths", "/paths", "route"),
     Nav("Catalog", "/catalog", "books"),
     Nav("Checks", "/checks", "heart-rate-monitor"),
+    Nav("Silences", "/silences", "bell-off"),
     Nav("Nodes", "/admin/nodes", "schema", "Admin", "admin"),
     Nav("Edges", "/admin/edges", "vector", "Admin", "admin"),
     Nav("Teams", "/admin/teams", "users-group", "Admin", "admin"),

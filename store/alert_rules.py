@@ -93,6 +93,16 @@ def facts(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, Facts]:
     }
 
 
+def called(conn: Conn, ids: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
+    """{id as it was given: name, kind, type, system of the node it leads to}, for showing what a rule or silence names."""
+    rows = conn.execute(
+        """select a.id as given, n.id, n.name, n.kind, n.type, n.system
+             from alias a join node n on n.id = a.node_id where a.id = any(%s)""",
+        (list(set(ids)),),
+    ).fetchall()
+    return {r["given"]: r for r in rows}
+
+
 def create(conn: Conn, actor: Actor, said: Mapping[str, Any]) -> dict[str, Any]:
     """A new rule, below all others."""
     if not said.get("name"):

@@ -12,6 +12,7 @@ from typing import Any
 from errors import Invalid
 from store.nodes import like
 from store.record import Conn
+from store.silences import SHOWN as SILENCE
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,46 @@ LISTS = {
         },
         {"at": "a.seq"},
         "a.seq",
+    ),
+    "channels": List(
+        """c.id, c.name, c.kind, c.fields, c.last_test, c.retired_at, c.version,
+           array(select r.name from alert_rule r where c.id = any(r.channels) order by r.position) as rules,
+           (select count(*) from notification n where n.channel_id = c.id and n.status = 'pending') as waiting,
+           (select jsonb_build_object('status', n.status, 'at', n.ended_at, 'error', n.error) from notification n
+             where n.channel_id = c.id and n.status in ('delivered', 'failed') and n.event <> 'test'
+             order by n.seq desc limit 1) as newest""",
+        "channel c",
+        "c.name || ' ' || c.kind || ' ' || c.fields::text",
+        {
+            "kind": "c.kind = any(%(kind)s)",
+            "state": "case when c.retired_at is null then 'active' else 'removed' end = any(%(state)s)",
+        },
+        {"name": "lower(c.name)", "kind": "c.kind"},
+        "c.id",
+    ),
+    "notifications": List(
+        """n.id, n.incident_id, n.event, n.loud, n.status, n.created_at, n.next_try_at, n.held_until, n.attempts, n.error,
+           n.answer, n.ended_at, c.name as channel, c.kind, r.name as rule, i.number, i.title""",
+        """notification n join channel c on c.id = n.channel_id left join alert_rule r on r.id = n.rule_id
+           left join incident i on i.id = n.incident_id""",
+        "c.name || ' ' || coalesce(i.title, '') || ' INC-' || coalesce(i.number::text, '') || ' ' || n.error",
+        {
+            "status": "n.status = any(%(status)s)",
+            "event": "n.event = any(%(event)s)",
+            "channel": "n.channel_id = any(%(channel)s::uuid[])",
+            "incident": "n.incident_id = any(%(incident)s::uuid[])",
+        },
+        {"created_at": "n.seq", "channel": "lower(c.name)", "status": "n.status"},
+        "n.seq",
+    ),
+    "silences": List(
+        """s.id, s.kind, s.reason, s.nodes, s.tags, s.teams, s.starts_at, s.ends_at, s.repeats, s.created_by, s.ended_at,
+           s.version, s.state""",
+        f"({SILENCE}) s",
+        "s.reason || ' ' || s.created_by || ' ' || words(s.tags)",
+        {"state": "s.state = any(%(state)s)", "kind": "s.kind = any(%(kind)s)"},
+        {"starts_at": "s.starts_at", "ends_at": "s.ends_at"},
+        "s.id",
     ),
     "edges": List(
         """e.id, e.source, e.target, e.source_name, e.target_name, e.source_kind, e.target_kind, e.source_system,

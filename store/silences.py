@@ -19,7 +19,7 @@ FIELDS = ("kind", "reason", "nodes", "tags", "teams", "starts_at", "ends_at", "r
 LONGEST = timedelta(days=90)
 
 #: upcoming, active or over; a window that repeats is active while one of its turns holds
-_SHOWN = """select s.*, case when s.ended_at is not null then 'over'
+SHOWN = """select s.*, case when s.ended_at is not null then 'over'
                              when s.repeats = '' and s.ends_at <= now() then 'over'
                              when s.starts_at > now() then 'upcoming'
                              when s.repeats = '' or mod(extract(epoch from now() - s.starts_at),
@@ -30,7 +30,7 @@ _SHOWN = """select s.*, case when s.ended_at is not null then 'over'
 
 
 def get(conn: Conn, id_: UUID) -> dict[str, Any]:
-    row = conn.execute(f"{_SHOWN} where s.id = %s", (id_,)).fetchone()
+    row = conn.execute(f"{SHOWN} where s.id = %s", (id_,)).fetchone()
     if row is None:
         raise NotFound(f"no silence has the id {id_}", field="id")
     return row
@@ -41,7 +41,7 @@ def page(
 ) -> list[dict[str, Any]]:
     """The last to begin first; ``over``: those that have ended too."""
     return conn.execute(
-        f"""select * from ({_SHOWN}) s where (%(over)s or s.state <> 'over')
+        f"""select * from ({SHOWN}) s where (%(over)s or s.state <> 'over')
               and (%(id)s::uuid is null or (s.starts_at, s.id) < (%(at)s::timestamptz, %(id)s::uuid))
             order by s.starts_at desc, s.id desc limit %(limit)s""",
         {

@@ -29,6 +29,12 @@
   cells.When = ({ value }) => (value ? h("span", { className: "ell", title: value.title }, value.text) : null);
   cells.Two = ({ value }) => (value ? h("span", { className: "two", title: value.title || `${value.a} ${value.b || ""}` }, h("b", null, value.a), h("small", null, value.b)) : null);
   cells.Marked = ({ value }) => (value ? h("span", { className: "marked" }, icon(value.mark, `ic sys ${value.system}`), h("span", { className: "two", title: `${value.a}, ${value.b}` }, h("b", null, value.a), h("small", null, value.b))) : h("span", { className: "wait" }));
+  // as Two, and leads somewhere
+  cells.Leads = ({ value }) => {
+    if (!value) return null;
+    const two = [h("b", { key: 1 }, value.a), h("small", { key: 2 }, value.b)];
+    return value.href ? h("a", { className: "leads two", href: value.href, title: `${value.a} ${value.b || ""}` }, two) : h("span", { className: "two" }, two);
+  };
   const state = (s, cls = "st") => h("span", { className: `${cls} c-${s.state}`, title: s.title || undefined }, icon(`st-${s.state}`, "glyph"), s.word);
   const LOOK = { root: "tag solid", symptom: "tag hollow", at_risk: "tag dashed" };
   cells.Health = ({ data, value }) => {
