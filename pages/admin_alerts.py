@@ -474,7 +474,7 @@ def open_channel(_: str | None, __: Mapping[str, int]) -> Opened:
         ),
         html.Div(id="channel-fields", className="form-part"),
     ]
-    return Opened([b for b in body if b], {})
+    return Opened([b for b in body if b is not None], {})
 
 
 @callback(Output("channel-fields", "children"), Input({"form": CHANNEL, "field": "kind"}, "value"))
@@ -514,7 +514,9 @@ def open_channel_edit(id_: str | None, _: Mapping[str, int]) -> Opened:
         _forms.text(CHANNEL, "name", "Name", row["name"], withAsterisk=True),
         html.Div(_channel_fields(row["kind"], now, list(row["secrets"])), className="form-part"),
     ]
-    return Opened([b for b in body if b], now, row["version"], f"Edit {row['name']}, {kind.form.label}")
+    return Opened(
+        [b for b in body if b is not None], now, row["version"], f"Edit {row['name']}, {kind.form.label}"
+    )
 
 
 def edit_channel(said: Said) -> Done:
