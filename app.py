@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -35,9 +38,9 @@ from answers.context import Dlv
 from api.first_lane import FirstLane
 from auth.gate import Gate
 from connections import rotation
-from errors import BadSetting
+from errors import BadSetting, DlvError
 from settings import Settings
-from store import dirty
+from store import beats, dirty
 from store.record import Record
 
 log = logging.getLogger("dlv.web")
@@ -103,7 +106,17 @@ def serve() -> Flask:
     """:func:`create_app` for a server that stays: it asks the graph each question once, so that no reader is first."""
     server = create_app()
     threading.Thread(target=_warm, args=(server.extensions["dlv"],), name="warm", daemon=True).start()
+    threading.Thread(target=_live, args=(server.extensions["dlv"],), name="life", daemon=True).start()
     return server
+
+
+def _live(dlv: Dlv) -> None:
+    """Signs of life: without one nothing can be heard of producers, and none of them is quiet for that."""
+    instance = f"{socket.gethostname()}:{os.getpid()}"
+    while True:
+        with contextlib.suppress(DlvError):
+            beats.beat(dlv.record, "web", instance)
+        time.sleep(beats.EVERY)
 
 
 def _warm(dlv: Dlv) -> None:

@@ -73,10 +73,12 @@ def watch(conn: Conn) -> list[str]:
     open_ = {r["part"]: r["id"] for r in conn.execute("select id, part from own_gap where ended_at is null")}
     for b in beats.newest(conn):
         part = b["part"]
-        if part in ("scheduler", "web"):
+        if part == "scheduler":
             continue
         if b["ago"] > beats.AWAY_SECONDS and part not in open_:
-            said.append(f"no {part} worker gives a sign of life")
+            said.append(
+                "no web gives a sign of life" if part == "web" else f"no {part} worker gives a sign of life"
+            )
             note(conn, part, b["at"], None, said[-1])
         elif b["ago"] <= beats.AWAY_SECONDS and part in open_:
             said.append(f"{part} is back")

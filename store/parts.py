@@ -28,7 +28,8 @@ def look(conn: Conn) -> dict[str, dict[str, Any]]:
     A part that never gave a sign is away where another one did, but for the first minutes after an installation; where
     none ever did nothing is said, for then only the web was ever started.
     """
-    seen = {r["part"]: r for r in beats.newest(conn)}
+    # the web is no part that one could be told of: where it is away nobody asks
+    seen = {r["part"]: r for r in beats.newest(conn) if r["part"] in NAMES}
     waits = conn.execute(
         """select now() as now, (select min(marked_at) from transition_pending) as undecided,
                   (select min(notify_at) from incident) as untold,

@@ -191,13 +191,22 @@ def add_gap(
 
 
 def own_absences(conn: Conn, since: datetime) -> list[dict[str, Any]]:
-    """Times since then in which DLV itself may not have heard: it did not run, or its record was away."""
+    """Times since then in which DLV itself may not have heard: it or its web did not run, its record was away, or the
+    clock was set. ``ended_at`` None: it lasts; ``gap``: what fell due in it is not known."""
     return conn.execute(
-        """select began_at, ended_at, reason from own_gap
-           where part in ('scheduler', 'web') and reason not like 'the clock%%' and ended_at > %s
-             and ended_at - began_at >= interval '1 minute' order by began_at""",
+        """select began_at, ended_at, reason,
+                  ended_at - began_at >= interval '1 minute' and reason not like 'the clock went back%%' as gap
+           from own_gap where part in ('scheduler', 'web') and (ended_at is null or ended_at > %s) order by began_at""",
         (since,),
     ).fetchall()
+
+
+def deaf_since(conn: Conn) -> datetime | None:
+    """Since when no web gives a sign of life, so that nothing can be heard; None: one does, or none ever did."""
+    row = conn.execute(
+        "select min(began_at) as at from own_gap where part = 'web' and ended_at is null"
+    ).fetchone()
+    return row["at"] if row else None
 
 
 def heard_between(conn: Conn, began: datetime, ended: datetime) -> set[int]:

@@ -45,7 +45,9 @@ def step(record: Record, now: datetime | None = None) -> None:
     now = now or datetime.now(UTC)
     absences(record, now)
     watch(record, now)
-    rejudge(record, now=now)
+    with record.tx() as conn:
+        deaf = producers.deaf_since(conn)
+    rejudge(record, now=min(now, deaf) if deaf else now)
 
 
 # ---------------------------------------------------------------- going quiet
@@ -55,7 +57,9 @@ def watch(record: Record, now: datetime) -> list[tuple[str, str]]:
     """Open and close the incidents of quiet producers; returns (producer, "quiet" or "back") of those that changed."""
     with record.tx() as conn:
         rows = producers.watched(conn)
-        absent = max((a["ended_at"] for a in producers.own_absences(conn, now - ABSENT_WITHIN)), default=None)
+        absent = max(
+            (a["ended_at"] or now for a in producers.own_absences(conn, now - ABSENT_WITHIN)), default=None
+        )
     changed: list[tuple[str, str]] = []
     for row in rows:
         if row["quiet_since"] is not None:
@@ -130,6 +134,8 @@ def absences(record: Record, now: datetime) -> int:
     noted = 0
     with record.tx() as conn:
         for absence in producers.own_absences(conn, now - ABSENT_WITHIN):
+            if not absence["gap"]:
+                continue
             began, ended = absence["began_at"], absence["ended_at"]
             heard = producers.heard_between(conn, began, ended)
             for row in producers.watched(conn):

@@ -324,3 +324,24 @@ def test_nothing_more_is_expected_of_a_retired_producer(record: Record) -> None:
         watching.step(record, day(0, minute))
     assert states(record) == {"a": "ok", "b": "ok"}
     assert record.all("select 1 from incident") == []
+
+
+def test_no_producer_is_quiet_while_the_web_that_would_hear_it_is_away(record: Record) -> None:
+    p = producer(record)
+    for n in range(8):
+        heard(record, p, [e for j in ("a", "b") for e in quarter(j, n)], day(0, 15 * n + 5))
+    with record.tx() as conn:
+        conn.execute(
+            "insert into own_gap (part, began_at, reason) values ('web', %s, 'no web gives a sign of life')",
+            (day(0, 112),),
+        )
+    for minute in range(112, 170):
+        watching.step(record, day(0, minute))
+    assert states(record) == {"a": "ok", "b": "ok"}
+    with record.tx() as conn:
+        conn.execute("update own_gap set ended_at = %s", (day(0, 170),))
+    watching.step(record, day(0, 171))
+    assert states(record) == {"a": "unknown", "b": "unknown"}, "what fell due meanwhile is not known"
+    assert record.all("select 1 from incident") == []
+    heard(record, p, [e for j in ("a", "b") for e in quarter(j, 11)], day(0, 172))
+    assert states(record) == {"a": "ok", "b": "ok"}
