@@ -159,7 +159,12 @@ def rows(m: Message) -> list[tuple[str, str]]:
     if m.error:
         out.append(("Error", m.error))
     if m.event != "test":
-        out.append(("Severity", f"{m.severity}" + (f": {'; '.join(m.why[:SHOWN])}" if m.why else "")))
+        out.append(
+            (
+                "Severity",
+                f"{m.severity}" + (f": {'; '.join(_reason(w) for w in m.why[:SHOWN])}" if m.why else ""),
+            )
+        )
     if affected(m):
         out.append(("Affected", affected(m)))
     if m.owner or m.people:
@@ -173,6 +178,11 @@ def rows(m: Message) -> list[tuple[str, str]]:
     if m.opened_at:
         out.append(("Since", stamp(m.opened_at) + (f", for {lasted(m)}" if lasted(m) else "")))
     return out
+
+
+def _reason(text: str) -> str:
+    """A reason without the severity that it begins with: that stands before all of them."""
+    return text[3:] if text[:1].isdigit() and text[1:3] == ": " else text
 
 
 def risks(m: Message) -> list[str]:
@@ -236,7 +246,7 @@ def span(length: timedelta) -> str:
 
 def subject(m: Message) -> str:
     """The same for all mails of an incident, so that they are one thread."""
-    return f"[{name(m)}] {m.title}"[:200].replace("\n", " ")
+    return " ".join(f"[{name(m)}] {m.title}".split())[:200]
 
 
 def text(m: Message) -> str:
@@ -307,7 +317,7 @@ def slack(m: Message) -> dict[str, Any]:
     lines = [f"*{label}*  {e(said)}" if label else e(said) for label, said in rows(m) if label != "Error"]
     if m.error:
         # a fence of its own: what is inside is no markup, and the error cannot close it
-        lines.insert(1 if m.root else 0, f"```{e(m.error).replace('```', chr(39) * 3)[:1500]}```")
+        lines.insert(1 if m.root else 0, f"```{e(m.error)[:1500]}```")
     if lines:
         blocks.append(_section("\n".join(lines)[:2900]))
     if risks(m):
@@ -329,8 +339,8 @@ def _section(markdown: str) -> dict[str, Any]:
 
 
 def slack_escape(said: str) -> str:
-    """Nothing in a name or an error calls a person or a channel, or makes a link."""
-    return said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Nothing in a name or an error calls a person or a channel, makes a link, or opens a fence."""
+    return said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("```", "'''")
 
 
 def _slack_url(url: str) -> str:

@@ -75,6 +75,8 @@ def test_a_channel_a_rule_and_a_message(site: Any, admin: Any, receiver: Receive
     go(admin, site, "/admin/alerts")
     for name in ("First", "Second"):
         admin.get_by_role("button", name="New rule").first.click()
+        anew = "[...document.querySelectorAll('.form input')].some(e => e.checkVisibility() && e.placeholder.startsWith('Finance') && !e.value)"
+        admin.wait_for_function(anew)  # the form of before stays in the page until the new one is there
         write(admin, "name", name)
         choose(admin, "channels", "data-oncall")
         admin.keyboard.press("Escape")

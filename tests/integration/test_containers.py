@@ -214,8 +214,8 @@ def test_the_image_runs_the_whole_product_as_nobody_special(
     assert created.returncode == 0, created.stdout
     assert "one-time password: " in created.stdout
 
-    for part in (["web"], ["worker", "fold"], ["worker", "project"], ["scheduler"]):
-        b.start("dlv", *part)
+    for part in ("web", "worker fold", "worker project", "worker check", "worker alert", "scheduler"):
+        b.start("dlv", *part.split())
     url = f"http://127.0.0.1:{stack_on_loopback.port}"
     eventually(lambda: _answers(f"{url}/healthz"), timeout=120)
     with psycopg.connect(stack_on_loopback.database_url, autocommit=True) as conn:
@@ -239,6 +239,11 @@ def test_the_image_runs_the_whole_product_as_nobody_special(
     with psycopg.connect(stack_on_loopback.database_url, autocommit=True) as conn:
         eventually(lambda: _one(conn, "select count(*) from edge") == 2, timeout=60)
         eventually(lambda: _one(conn, "select count(*) from graph_dirty") == 0, timeout=60)
+
+        # every part gives signs of life
+        parts = {"scheduler", "fold", "project", "check", "alert"}
+        alive = "select array_agg(distinct part) from part_beat where at > now() - interval '30 seconds'"
+        eventually(lambda: set(_one(conn, alive) or ()) == parts, timeout=90)
 
     # what the HEALTHCHECK of the image runs says so too
     config = json.loads(buildah("inspect", "--type=image", IMAGE))["Docker"]["config"]
@@ -284,7 +289,9 @@ def test_hadolint_finds_nothing() -> None:
 
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = ("web", "worker-fold", "worker-project", "scheduler", "migrate")
+OURS = ("web", "worker-fold", "worker-project", "worker-check", "worker-alert", "scheduler", "migrate")
+#: those that speak to others than our own stores
+REACH_OUT = {"web", "worker-check", "worker-alert", "scheduler"}
 
 
 def test_compose_file_follows_the_compose_specification() -> None:
@@ -315,6 +322,7 @@ def test_compose_service(name: str) -> None:
         assert service["cap_drop"] == ["ALL"] and service["read_only"] is True
         known = set(to_env(settings_module.load({"DLV_HOME": "/tmp"}).with_(**_every_setting())))
         assert set(service["environment"]) <= known, "a setting that does not exist"
+        assert ("outside" in service["networks"]) == (name in REACH_OUT)
         command = service["command"]
         assert command[0] in _commands(), f"dlv {command[0]} does not exist"
 
@@ -343,6 +351,8 @@ def _every_setting() -> dict[str, str]:
         "secret_key",
         "secrets_keys",
         "allowed_networks",
+        "public_url",
+        "deadman_url",
         "database_url",
         "graph_url",
         "graph_password",
