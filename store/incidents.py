@@ -6,12 +6,13 @@ What joins what is decided by `alerts.incident.decide`; here its answer is read 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
+from alerts.incident import relapse
 from errors import Changed, Conflict, Invalid, NotFound
 from store import audit, silences
 from store.audit import Actor
@@ -380,36 +381,55 @@ def silence(conn: Conn, actor: Actor, id_: UUID, ends_at: datetime, reason: str)
 # ---------------------------------------------------------------- producers
 
 
-def open_producer(conn: Conn, producer_id: int, reason: str, at: datetime, *, group_seconds: int = 0) -> UUID:
-    """The one open incident about a producer that went quiet or is refused, opened where there is none.
+def open_producer(
+    conn: Conn,
+    producer_id: int,
+    reason: str,
+    at: datetime,
+    *,
+    group_seconds: int = 0,
+    window: timedelta = timedelta(minutes=30),
+) -> UUID:
+    """The one open incident about a producer that went quiet or is refused, opened where there is none; one that was
+    resolved within the window comes back.
 
     ``reason`` is what people read, ``at`` since when nothing comes. Told after ``group_seconds``: who calls has
     waited already. It has no members: its jobs are unknown, not bad.
     """
+    now = datetime.now(UTC)
     have = conn.execute(
-        """select id from incident where producer_id = %s and root_type = 'producer' and status = 'open'
-            order by opened_at limit 1""",
-        (producer_id,),
+        """select id, status, told_at, told_status from incident
+            where producer_id = %s and root_type = 'producer'
+              and (status = 'open' or (status = 'resolved' and resolved_at > %s))
+            order by status, opened_at desc limit 1 for update""",
+        (producer_id, now - window),
     ).fetchone()
+    if have and have["status"] == "open":
+        return have["id"]
     if have:
+        over = have["told_at"] is not None and have["told_status"] != "open"
+        again = now + relapse(timedelta(seconds=group_seconds), window) if over else None
+        conn.execute(
+            """update incident set status = 'open', resolved_at = null, error = %s, reopened = least(reopened + 1, 32000),
+                      episode_at = %s, notify_at = %s where id = %s""",
+            (reason[:500], now, now if have["told_at"] is None else again, have["id"]),
+        )
+        note(conn, have["id"], "reopened", f"It came back: {reason}", at=at)
         return have["id"]
     producer = conn.execute("select name from producer where id = %s", (producer_id,)).fetchone()
     if producer is None:
         raise NotFound(f"no producer has the id {producer_id}", field="producer_id")
     id_ = uuid4()
     conn.execute(
-        """insert into incident (id, key, root_type, producer_id, title, error, severity, severity_why, opened_at)
-           values (%s, %s, 'producer', %s, %s, %s, 2, %s, %s)""",
+        """insert into incident (id, key, root_type, producer_id, title, error, severity, severity_why, opened_at,
+                                 notify_at)
+           values (%s, %s, 'producer', %s, %s, %s, 2, %s, %s, %s)""",
         (
             id_, f"dlv-{id_}", producer_id, f"No events from {producer['name']}", reason[:500],
-            Jsonb(["2: nothing is known of what this producer tells of"]), at,
+            Jsonb(["nothing is known of what this producer tells of"]), at, now + timedelta(seconds=group_seconds),
         ),
     )  # fmt: skip
     note(conn, id_, "opened", f"No events from {producer['name']}: {reason}", at=at)
-    conn.execute(
-        "update incident set notify_at = noted_at + make_interval(secs => %s) where id = %s",
-        (group_seconds, id_),
-    )
     return id_
 
 

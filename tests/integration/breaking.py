@@ -11,11 +11,11 @@ from answers.context import Dlv
 from graph.driver import Graph
 from graph.model import GraphNode
 from settings import Settings
-from store import health, incidents
+from store import health
 from store.record import Record
 from tests.integration import by_hand
 from tests.integration.estates import Estate, put, uid
-from workers import alerting
+from workers import alerting, delivery
 
 GROUP = timedelta(seconds=60)
 
@@ -66,12 +66,20 @@ class Breaking:
         )
         self.estate = estate
         self.told: list[tuple[datetime, UUID, str, int]] = []
+        self._seen: set[UUID] = set()
         with record.tx() as conn:
             put(conn, estate)
             conn.execute("update node set health = 'ok', made_at = %s, health_since = %s", (good, good))
         by_hand.project(record, graph)
         with record.tx() as conn:
             conn.execute("delete from graph_dirty")
+            conn.execute(
+                "insert into channel (id, name, kind) values (%s, 'on call', 'email')", (uid(70_001),)
+            )
+            conn.execute(
+                "insert into alert_rule (id, name, position, channels) values (%s, 'all', 1, %s)",
+                (uid(70_002), [uid(70_001)]),
+            )
 
     @property
     def dlv(self) -> Dlv:
@@ -114,18 +122,17 @@ class Breaking:
             pass
 
     def tell(self, now: datetime) -> None:
-        """What delivery does, but for sending: everything that is due and that people do not know is noted as told."""
+        """Decide, and put what is due into the outbox of a channel that hears what people are to notice: what it is told
+        stands in ``told`` as (when, incident, event, severity)."""
         self.decide(now)
-        with self.record.tx() as conn:
-            for row in incidents.to_tell(conn, now):
-                known = row["told_at"] is not None and row["told_status"] == "open"
-                if row["status"] == "open" and not known:
-                    self.told.append((now, row["id"], "trigger", row["severity"]))
-                elif row["status"] == "open" and row["severity"] < row["told_severity"]:
-                    self.told.append((now, row["id"], "update", row["severity"]))
-                elif row["status"] == "resolved" and known:
-                    self.told.append((now, row["id"], "resolve", row["severity"]))
-                incidents.told(conn, row["id"], row["severity"])
+        while delivery.tell(self.record, self.settings, now):
+            pass
+        for r in self.record.all(
+            "select id, incident_id, event, content from notification order by created_at, id"
+        ):
+            if r["id"] not in self._seen:
+                self._seen.add(r["id"])
+                self.told.append((now, r["incident_id"], r["event"], r["content"]["severity"]))
 
     def open(self) -> list[dict[str, Any]]:
         return self.record.all(

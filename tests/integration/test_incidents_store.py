@@ -50,6 +50,12 @@ def test_a_quiet_producer_is_one_incident(record: Record, producer: int, dlv: Dl
         assert incidents.close_producer(conn, producer, "it sends again", NOW) is None
     assert answers.page(dlv)["items"] == []
     assert answers.get(dlv, id_)["status"] == "resolved"
+    with record.tx() as conn:
+        conn.execute("update incident set resolved_at = now() - interval '10 min'")
+    assert opened(record, producer) == id_
+    assert answers.get(dlv, id_)["reopened"] == 1
+    with record.tx() as conn:
+        incidents.close_producer(conn, producer, "it sends again", datetime.now(UTC) - timedelta(minutes=31))
     assert opened(record, producer) != id_
 
 
