@@ -336,6 +336,23 @@ def _drawn(n: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def open_incidents(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
+    """{open, unacknowledged, by_severity}, as :func:`answers.status.counts` has them."""
+    with dlv.record.tx() as conn:
+        return store.open_count(conn, environments)
+
+
+def call(dlv: Dlv, owner: str | None, hit: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Who to call: the owner's team first, then those that are hit ({team id: nodes}), the most hit first; each with
+    people and channels.
+    """
+    ids = {t for t in [owner, *hit] if t}
+    with dlv.record.tx() as conn:
+        teams = [nodes.plain(t) for t in store.teams(conn, [UUID(i) for i in ids])]
+    said = [t | {"owns": t["id"] == owner, "hit": hit.get(t["id"], 0)} for t in teams]
+    return sorted(said, key=lambda t: (not t["owns"], -t["hit"], t["name"]))
+
+
 def _incidents(dlv: Dlv, environments: Sequence[str]) -> list[dict[str, Any]]:
     """Open incidents as the wall tells them, the most severe first. A quiet producer is of every environment."""
     found = incidents.page(dlv, {}, 200 if environments else TOLD)["items"]
@@ -493,7 +510,8 @@ def why(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
         out["reason"] = e.message
         if not out["causes"] and node["health"] in ("failed", "late"):
             out["causes"] = [_itself(dlv, node) | {"path": []}]
-    out["call"] = _call(dlv, out["causes"], out["blast"])
+    hit = {t["key"]: t["n"] for t in (out["blast"] or {}).get("by_team", []) if t["key"]}
+    out["call"] = call(dlv, out["causes"][0]["owner"] if out["causes"] else None, hit)
     return out
 
 
@@ -511,15 +529,3 @@ def _itself(dlv: Dlv, node: Mapping[str, Any]) -> dict[str, Any]:
 def _named(dlv: Dlv, path: Iterable[str]) -> list[dict[str, Any]]:
     keys = ("id", "name", "type", "kind", "system", "namespace", "health", "role")
     return [{k: n[k] for k in keys} for n in nodes.many(dlv, [UUID(p) for p in path])]
-
-
-def _call(
-    dlv: Dlv, found: Sequence[Mapping[str, Any]], blast: Mapping[str, Any] | None
-) -> list[dict[str, Any]]:
-    owners = {c["owner"] for c in found if c["owner"]}
-    hit = {t["key"]: t["n"] for t in (blast or {}).get("by_team", []) if t["key"]}
-    with dlv.record.tx() as conn:
-        teams = store.teams(conn, [UUID(i) for i in owners | hit.keys()])
-    said = [nodes.plain(t) for t in teams]
-    said = [t | {"owns": t["id"] in owners, "hit": hit.get(t["id"], 0)} for t in said]
-    return sorted(said, key=lambda t: (not t["owns"], -t["hit"], t["name"]))
