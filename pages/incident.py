@@ -22,7 +22,7 @@ from store import teams
 
 dash.register_page(__name__, path_template="/incidents/<incident>", title="Incident · DLV")
 
-FORM = "incident"
+FORM = "respond"
 #: minutes that a silence may last, as people choose it
 MINUTES = (("60", "1 hour"), ("240", "4 hours"), ("1440", "1 day"), ("10080", "1 week"))
 

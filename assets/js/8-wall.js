@@ -378,7 +378,7 @@
       groups.set(g.key, e);
     }
     const how = open.get(g.key) || {};
-    const folded = fold && g.fine.length > (g.bad.length ? 6 : 0) && !how.fine && !ask.words.length;
+    const folded = fold && g.fine.length > (g.bad.length && !kiosk ? 6 : 0) && !how.fine && !ask.words.length;
     const list = folded ? g.bad : [...g.bad, ...g.fine];
     const limit = how.limit || BLOCK;
     head(e, g);
@@ -611,6 +611,7 @@
     }
     fit() {
       const place = $("wall-tiles");
+      this.top = place.offsetTop;
       const room = innerHeight - place.getBoundingClientRect().top - 28;
       place.style.height = "";
       place.style.transform = "";
@@ -664,6 +665,8 @@
       text(dots, one ? "" : `${this.page + 1} of ${this.pages.length}`);
     }
     tick() {
+      // letters that came late or a banner move what is below
+      if (Math.abs($("wall-tiles").offsetTop - this.top) > 1) this.fit();
       if (Date.now() - this.moved > 3000) document.documentElement.classList.add("still");
       if (this.pages?.length > 1 && Date.now() - this.turned > 12000) {
         this.turned = Date.now();
