@@ -147,6 +147,11 @@ def weigh(record: Record, graph: Graph, settings: Settings, now: datetime) -> in
                     below = _below(graph, generation, row, weighty)
                 except GraphAway:
                     away = True
+            if (
+                below is None and row["blast"]
+            ):  # what was counted last says more than nothing; it says as of when
+                decisions.weighed(conn, row, row["severity"], row["severity_why"], row["blast"], now)
+                continue
             severity, why, blast = _weighed(conn, row, below, weighty, now)
             decisions.weighed(conn, row, severity, why, blast, now)
     return len(rows)

@@ -109,6 +109,47 @@ def test_a_failed_run_and_all_that_follows_is_one_incident(
     assert answers.get(dlv, item["id"])["members"]["recovered"] == 2 * jobs
 
 
+def test_what_airflow_skips_behind_a_failure_is_one_incident_with_it(
+    record: Record, graph: Any, settled: Settings
+) -> None:
+    who = producer(record)
+    tasks = ["extract", "transform", "load", "report"]
+
+    def dag(d: int, *, fails: bool) -> list[dict[str, Any]]:
+        due = day(d)
+        run = f"00000000-0000-4000-8000-{d:012d}"
+        out = [
+            event(f"nightly.{t}", "COMPLETE", day(d, 5 + k), due=due, parent=("nightly", run))
+            for k, t in enumerate(tasks)
+            if not fails
+        ]
+        if fails:  # upstream_failed sends nothing
+            out.append(
+                event(
+                    "nightly.extract",
+                    "FAIL",
+                    day(d, 5),
+                    due=due,
+                    parent=("nightly", run),
+                    error="no such host",
+                )
+            )
+        return [*out, event("nightly", "FAIL" if fails else "COMPLETE", day(d, 12), due=due, run=run)]
+
+    tell(record, who, [e for d in range(TODAY) for e in dag(d, fails=False)], day(TODAY))
+    projected(record, graph)
+    now = day(TODAY, 30)
+    tell(record, who, dag(TODAY, fails=True), now)
+    rejudge(record, now=now)
+    health = {r["name"]: r["health"] for r in record.all("select name, health from node")}
+    assert health == {
+        "nightly": "failed", "nightly.extract": "failed", "nightly.transform": "late", "nightly.load": "late",
+        "nightly.report": "late",
+    }  # fmt: skip
+    decide(record, graph, settled)
+    assert partition(Dlv(settled, record, graph)) == {"nightly.extract": set(health)}
+
+
 def test_an_edge_that_runs_no_longer_use_leads_nowhere(record: Record, graph: Any, settled: Settings) -> None:
     who = producer(record)
     events = history(1, 12)
