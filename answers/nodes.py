@@ -12,6 +12,7 @@ from answers import status
 from answers.status import Standing, iso
 from errors import Invalid, NotFound
 from store import annotations as annotation_store
+from store import checks as check_store
 from store import drawer as drawer_of
 from store import edges as edge_store
 from store import nodes as store
@@ -169,7 +170,7 @@ RUNS_SHOWN = 14
 
 def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """All about one node: {node, parent, children, names, evidence, schema, schema_versions, runs, edges, annotations,
-    warnings, assertions, sql, upstream, downstream}.
+    warnings, assertions, checks, sql, upstream, downstream}.
 
     ``names`` are its aliases with the names as sent; ``evidence`` says why they are one, ``runs`` are the last 14
     (of a dataset: of the jobs that write it), ``upstream`` and ``downstream`` count direct neighbours, ``edges`` say
@@ -189,6 +190,7 @@ def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
             "annotations": annotation_store.of_node(conn, me),
             "warnings": drawer_of.warnings(conn, me),
             "assertions": drawer_of.assertions(conn, me),
+            "checks": check_store.of_node(conn, me),
             "children": drawer_of.children(conn, me),
         }
     parent = node["parent_id"]

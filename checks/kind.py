@@ -26,7 +26,8 @@ class Kind:
     ``learns``: how many past numbers judging wants; above 0 it is also handed ``Past.weekly``.
     ``says``: one sentence, what a failure of it means. ``unit`` is what its number counts, for people ("rows", "s").
     ``agree`` is handed a whole config and the kind of the connection (None: none) and raises :class:`errors.Invalid`
-    where the fields contradict each other. ``through``: whether a config looks through its connection at all.
+    where the fields contradict each other. ``through``: (field, values) beside which it looks through its connection at
+    all; None: always.
     ``called``: it does not look, a job calls its URL.
     ``accepts``: people can declare what was seen to be the new normal (:attr:`checks.result.Spec.accepted`).
     """
@@ -46,11 +47,13 @@ class Kind:
     accepts: bool = False
     called: bool = False
     agree: Callable[[Mapping[str, Any], str | None], None] | None = None
-    through: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    through: tuple[str, tuple[Any, ...]] | None = None
 
     def needs_connection(self, config: Mapping[str, Any]) -> bool:
         """Whether a check of this config must have a connection."""
-        return bool(self.connections) and self.through(config)
+        return bool(self.connections) and (
+            self.through is None or config.get(self.through[0]) in self.through[1]
+        )
 
     def takes(self, connection_kind: str) -> bool:
         """Whether it looks through connections of this kind."""

@@ -28,6 +28,22 @@ def _sorted(kinds: Iterable[Kind]) -> list[Kind]:
     return sorted(kinds, key=lambda k: k.label.lower())
 
 
+def ways(conn: Conn, kind: Kind, node: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The connections that a kind looks through ({id, name, kind, matches}), those that lead to the node's host first."""
+    names = [(a["namespace"], a["name"]) for a in node["aliases"]] if node else []
+    return _ways(kind, node, [w | {"matches": leads_to(w, names)} for w in _all(conn)])
+
+
+def _ways(
+    kind: Kind, node: Mapping[str, Any] | None, known: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    through = [w for w in known if kind.takes(w["kind"])]
+    if node and "*" in kind.connections:  # those of the node's own system first
+        through.sort(key=lambda w: w["kind"] not in WAYS or node["system"] not in WAYS[w["kind"]].systems)
+    through.sort(key=lambda w: not w["matches"])
+    return [{k: w[k] for k in ("id", "name", "kind", "matches")} for w in through]
+
+
 def for_node(conn: Conn, node_id: UUID) -> list[dict[str, Any]]:
     """Per kind: the kind, ``fits`` (made for the node's system), ``connections`` ({id, name, kind, matches} that it looks
     through, those that lead to the node's own host first), and a ``name`` for a check."""
@@ -35,19 +51,11 @@ def for_node(conn: Conn, node_id: UUID) -> list[dict[str, Any]]:
     if node is None:
         return []
     names = [(a["namespace"], a["name"]) for a in node["aliases"]]
-    ways = [w | {"matches": leads_to(w, names)} for w in _all(conn)]
+    known = [w | {"matches": leads_to(w, names)} for w in _all(conn)]
     out = []
     for kind, fits in kinds_for(node):
-        through = [w for w in ways if kind.takes(w["kind"])]
-        if "*" in kind.connections:  # those of the node's own system first
-            through.sort(
-                key=lambda w: node["system"] not in WAYS[w["kind"]].systems if w["kind"] in WAYS else True
-            )
-        through.sort(key=lambda w: not w["matches"])
-        shown = [{k: w[k] for k in ("id", "name", "kind", "matches")} for w in through]
-        out.append(
-            {"kind": kind, "fits": fits, "connections": shown, "name": f"{kind.label}: {leaf(node['name'])}"}
-        )
+        name = f"{kind.label}: {leaf(node['name'])}"
+        out.append({"kind": kind, "fits": fits, "connections": _ways(kind, node, known), "name": name})
     return out
 
 

@@ -14,7 +14,7 @@ from dash.development.base_component import Component
 import auth
 from answers import causes, edges, lineage, nodes, wall
 from errors import DlvError
-from pages import _deps, _notes, _why
+from pages import _check_words, _deps, _notes, _why
 from pages import _words as words
 from pages._icons import glyph, health, ic, role, sys
 from store import annotations as annotation_store
@@ -98,6 +98,7 @@ def _node(ask: dict[str, Any]) -> list[Any]:
         ),
         _section("About", [_about(all_)]),
         _runs(all_["runs"], n),
+        _checks(all_["checks"], n["id"]),
         _assertions(all_["assertions"]),
         _schema(all_),
         _sql(all_["sql"]),
@@ -253,6 +254,34 @@ def _runs(runs: list[dict[str, Any]], n: dict[str, Any]) -> Component:
             html.Div(bars, className="runs", role="img", **{"aria-label": label}),
             html.Ul(rows, className="runlist"),
         ],
+    )
+
+
+def _checks(said: list[dict[str, Any]], node_id: str) -> Component | None:
+    """The node's checks, the worst first, each leading to its page."""
+    if not said:
+        if not _deps.can("admin"):
+            return None
+        make = dcc.Link([ic("plus"), "Make a check"], href=f"/checks?new={node_id}", className="link")
+        return _section("Checks", [html.P(make)])
+    rows = []
+    for c in said[:12]:
+        s = _check_words.state(c)
+        shape = ic(s["icon"]) if s.get("icon") else glyph(s["state"])
+        rows.append(
+            html.Li(
+                [
+                    html.Span([shape, s["word"]], className=f"st c-{s['state']}"),
+                    dcc.Link(c["name"], href=f"/checks/{c['id']}", className="link"),
+                    html.Span(c["reason"] if c["slot_at"] else "", className="muted"),
+                ]
+            )
+        )
+    bad = sum(c["state"] in ("failed", "late") for c in said)
+    title = f"Checks · {bad} of {len(said)} fail" if bad else f"Checks · {len(said)}"
+    more = dcc.Link("All of them", href=f"/checks?node={node_id}", className="link")
+    return _section(
+        title, [html.Ul(rows, className="drawer-checks"), html.P(more) if len(said) > 3 else None]
     )
 
 

@@ -16,7 +16,7 @@ from dash import ALL, Input, Output, State, callback, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 import auth
-from errors import Changed, DlvError
+from errors import Changed, DlvError, Forbidden
 from pages import _words as words
 from pages._icons import glyph, ic
 
@@ -61,6 +61,8 @@ class Action:
     #: empty: the dialog only shows something
     button: str = "Save"
     danger: bool = False
+    #: the least that may do it, where that is more than the dialog asks for
+    role: str | None = None
     #: how a field's value is told when two people differ on it
     tell: Callable[[str, Any], str] = lambda _, v: told(v)
 
@@ -191,6 +193,8 @@ class Dialog:
         action = self.actions.get((ask or {}).get("mode", ""))
         if action is None:
             return self._answer_of(fields, errors=[no_update] * len(fields))
+        if action.role and not auth.may(action.role):
+            raise Forbidden(f"this needs {action.role}", hint="ask an admin of DLV")
         ids = {str(r["id"]): int(r.get("version") or 0) for r in selected} if not ask.get("id") else {}
         opened = action.open(ask.get("id"), ids)
         state = {
@@ -223,6 +227,8 @@ class Dialog:
         action = self.actions.get(state.get("mode", ""))
         if action is None:
             return self._answer_of(fields)
+        if action.role and not auth.may(action.role):
+            raise Forbidden(f"this needs {action.role}", hint="ask an admin of DLV")
         before = state.get("values") or {}
         said = Said(
             id=state.get("id"),

@@ -273,7 +273,7 @@ def open_merge(id_: str | None, selected: Mapping[str, int]) -> Opened:
         if id_ is None:
             raise Invalid("choose two nodes to merge", hint="tick exactly two rows, or use Merge in a row")
     n = _one(id_)
-    known = [_option(_one(other))] if other else []
+    known = [option(_one(other))] if other else []
     body = [
         _identity(n),
         picker("other", "Is the same as", known, other),
@@ -438,7 +438,7 @@ def picker(
     )
 
 
-def _option(n: Mapping[str, Any]) -> dict[str, str]:
+def option(n: Mapping[str, Any]) -> dict[str, str]:
     return {"value": n["id"], "label": f"{n['name']} · {words.kind(n)} · {n['namespace']}"}
 
 
@@ -447,7 +447,7 @@ def found(typed: str | None, data: Any, value: str | None, type_: str | None = N
     if not typed or any(o["label"] == typed for o in data or []):
         return no_update  # the field shows what was just chosen; the choice may not have arrived yet
     try:
-        hits = [_option(n) for n in nodes.search(_deps.dlv(), typed, 20)]
+        hits = [option(n) for n in nodes.search(_deps.dlv(), typed, 20)]
     except DlvError:
         return no_update
     kept = [o for o in data or [] if o["value"] == value and all(h["value"] != value for h in hits)]

@@ -101,6 +101,15 @@ def of_node(conn: Conn, node: UUID) -> list[dict[str, Any]]:
     ).fetchall()
 
 
+def owners(conn: Conn) -> list[tuple[str, int]]:
+    """Names of the teams that own nodes with checks, and how many checks those are."""
+    rows = conn.execute(
+        f"""select n.owner_name as name, count(*) as n from {SOURCE}
+             where c.retired_at is null and n.owner_name <> '' group by 1 order by 2 desc, 1 limit 200"""
+    )
+    return [(r["name"], r["n"]) for r in rows]
+
+
 def recent(conn: Conn, id_: UUID, limit: int = 100) -> list[dict[str, Any]]:
     """The newest results of a check, newest first."""
     return conn.execute(

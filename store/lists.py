@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from errors import Invalid
+from store import checks
 from store.nodes import like
 from store.record import Conn
 from store.silences import SHOWN as SILENCE
@@ -114,6 +115,21 @@ LISTS = {
         {"id": "r.id", "kind": "r.kind", "pattern": "r.pattern"},
         "r.id",
     ),
+    "checks": List(
+        checks.SHOWN,
+        checks.SOURCE,
+        checks.WORDS,
+        dict(checks.FILTERS) | {"removed": "c.retired_at is not null = any(%(removed)s::boolean[])"},
+        {
+            "state": """array_position(array['failed','late','warn','unknown','ok'], s.health) +
+                        case when c.paused_at is not null or c.retired_at is not null then 10 else 0 end""",
+            "name": "lower(c.name)",
+            "node": "lower(n.name)",
+            "slot_at": "coalesce(s.slot_at, '-infinity')",
+            "next_slot_at": "coalesce(c.next_slot_at, 'infinity')",
+        },
+        "c.id",
+    ),
     "audit": List(
         """a.seq as id, a.at, a.actor_kind, a.actor_name, a.remote_addr, a.action, a.object_type, a.object_id,
            a.before, a.after,
@@ -123,6 +139,7 @@ LISTS = {
              when 'team' then (select t.name from team t where t.id::text = a.object_id)
              when 'user' then (select u.username from app_user u where u.id::text = a.object_id)
              when 'api_key' then (select k.name from api_key k where k.id::text = a.object_id)
+             when 'check' then (select c.name from health_check c where c.id::text = a.object_id)
              when 'producer' then (select p.name from producer p where p.id::text = a.object_id) end, '') as object_name""",
         "audit_log a",
         "a.actor_name || ' ' || a.action || ' ' || a.object_id || ' ' || coalesce(a.before::text, '') || ' ' || "

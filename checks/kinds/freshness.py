@@ -215,5 +215,5 @@ KIND = Kind(
     every_seconds=600,
     unit="s",
     agree=agree,
-    through=lambda config: config.get("by") in ("column", "statistics"),
+    through=("by", ("column", "statistics")),
 )  # fmt: skip
