@@ -167,7 +167,7 @@ def _part(
 ) -> list[Component]:
     fields = [shown(f) for f in kind.fields]
     return [
-        html.P(f"{kind.says}.", className="muted kind-says"),
+        html.P(_forms.sentence(kind.says), className="muted kind-says"),
         *_connections(form, kind, ways, way),
         *_declared.body(form, fields, now),
     ]
@@ -199,10 +199,10 @@ def _node(id_: str | None) -> dict[str, Any] | None:
 def open_new(form: str, node_id: str | None) -> Opened:
     node = _node(node_id)
     known = [_node_forms.option(node)] if node else []
-    first = next(iter(offer.kinds_for(node)))[0]
+    first = offer.kinds_for(node)[0][0].name if node else None
     body = [
         _node_forms.picker("node_id", "Speaks of", known, node["id"] if node else None, form),
-        _forms.choice(form, "kind", "Kind", kind_options(node), first.name, withAsterisk=True, allowDeselect=False, searchable=True),
+        _forms.choice(form, "kind", "Kind", kind_options(node), first, withAsterisk=True, allowDeselect=False, searchable=True, placeholder="Choose a node first"),
         html.Div(id=f"{form}-part", className="form-part"),
     ]  # fmt: skip
     return Opened(body, {})

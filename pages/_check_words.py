@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from checks.fields import in_words
@@ -28,6 +28,7 @@ STATES = {
     "ok": "Healthy",
     "paused": "Paused",
     "muted": "Muted",
+    "retired": "Removed",
 }
 #: shapes of those that are no health
 _ICONS = {"paused": "player-pause", "muted": "bell-off", "retired": "eye-off"}
@@ -41,7 +42,7 @@ def kind(name: str) -> str:
 def state(c: Mapping[str, Any]) -> dict[str, str]:
     """As the list's cells take it: {state, word, title, icon?}."""
     said = c["state"]
-    word = STATES.get(said, "Removed")
+    word = STATES[said]
     if said == "unknown":
         word = "Not looked yet" if c["slot_at"] is None else STATUS[c["status"]]
     if said == "muted":
@@ -88,5 +89,7 @@ def soon(at: datetime | None, now: datetime) -> str:
     """'in 40 s', 'in 5 min'; 'now' where it is due."""
     if at is None:
         return ""
-    left = at - now
-    return f"in {in_words(left.total_seconds())}" if left > timedelta(seconds=1) else "now"
+    left = (at - now).total_seconds()
+    return (
+        "now" if left <= 1 else f"in {left:.0f} s" if left < 90 else "in " + in_words(round(left / 60) * 60)
+    )

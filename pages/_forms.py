@@ -156,6 +156,9 @@ class Dialog:
         self, ask: Any, _: Any, __: Any, values: list[Any], state: Any, selected: Any = None
     ) -> tuple[Any, ...]:
         fields = [o["id"]["field"] for o in ctx.outputs_list[11]]
+        if ctx.triggered_id is None and state:
+            # fields that came while the form is open call this anew: nobody asked for it to be opened again
+            return self._answer_of(fields, errors=[no_update] * len(fields))
         try:
             if ctx.triggered_id in (f"{self.name}-save", f"{self.name}-again"):
                 again = ctx.triggered_id.endswith("-again")

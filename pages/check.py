@@ -70,12 +70,13 @@ def show(id_: str | None, fresh: str | None, _: object, seen: str | None) -> tup
         _state(check, latest, now),
         html.Div(
             [
-                html.Section([html.H2("Results"), *_history(check, results)], className="check-main"),
+                html.Section(
+                    [html.H2("Results"), *_history(check, results, _calls(beats))], className="check-main"
+                ),
                 html.Section([html.H2("What it looks at"), _facts(check, now)], className="check-side"),
             ],
             className="check-parts",
         ),
-        *_calls(beats),
     ]
     return body, drawn(check, results), mark
 
@@ -161,6 +162,8 @@ def _shape(s: Mapping[str, str]) -> Component:
 
 
 def _since(c: Mapping[str, Any]) -> str:
+    if c["state"] == "muted":
+        return ""
     if c["state"] in ("paused", "retired"):
         at = c["paused_at"] if c["state"] == "paused" else c["retired_at"]
         return f"since {words.stamp(said_as.iso(at))}"
@@ -245,9 +248,13 @@ def drawn(c: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[st
     return {"points": points, "unit": known.unit if known else "", "id": str(c["id"])}
 
 
-def _history(c: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> list[Component]:
+def _history(
+    c: Mapping[str, Any], results: Sequence[Mapping[str, Any]], between: Sequence[Component]
+) -> list[Component]:
+    """Bars and numbers, ``between``, then the newest in words."""
     if not results:
-        return [html.P("Nothing yet: the first result shows here within some seconds.", className="muted")]
+        nothing = html.P("Nothing yet: the first result shows here within some seconds.", className="muted")
+        return [nothing, *between]
     bad = sum(r["status"] == "fail" for r in results)
     blind = sum(r["status"] in ("not_checked", "error") for r in results)
     label = f"The last {len(results)} results, oldest first: {bad} failed, {blind} could not be told"
@@ -268,6 +275,7 @@ def _history(c: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> list
     head = html.Thead(html.Tr([html.Th(t, scope="col") for t in ("Slot", "Result", "Value", "Why", "Took")]))
     return [
         html.Div(id="check-chart", className="check-chart", role="img", **{"aria-label": label}),
+        *between,
         html.Div(html.Table([head, html.Tbody(lines)], className="list results"), className="table-box"),
     ]
 
@@ -303,13 +311,16 @@ def _calls(beats: Sequence[Any]) -> list[Component]:
         for b in beats
     ]
     head = html.Thead(html.Tr([html.Th(t, scope="col") for t in ("When", "Call", "Note")]))
+    table = html.Table([head, html.Tbody(lines)], className="list")
     return [
-        html.Section(
-            [
-                html.H2("Calls of its URL"),
-                html.Div(html.Table([head, html.Tbody(lines)], className="list"), className="table-box"),
-            ]
-        )
+        html.H3("Calls of its URL"),
+        html.Div(
+            table,
+            className="table-box calls",
+            tabIndex="0",
+            role="region",
+            **{"aria-label": "Calls of its URL"},
+        ),
     ]
 
 

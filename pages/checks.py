@@ -26,27 +26,24 @@ NAME, FORM = "checks", "check"
 DIALOG = _check_forms.install(FORM, NAME)
 _STATES = [{"value": k, "label": v} for k, v in said_as.STATES.items()]
 _KINDS = [{"value": k.name, "label": k.label} for k in sorted(KINDS.values(), key=lambda k: k.label)]
-_REMOVED = [{"value": "false", "label": "Not removed"}, {"value": "true", "label": "Removed"}]
 
 
 def layout(**params: Any) -> Component:
-    asked = _grid.asked(params, ("q", "state", "kind", "team", "node", "removed"))
-    if not params.get("removed"):
-        asked["removed"] = ["false"]
+    asked = _grid.asked(params, ("q", "state", "kind", "team", "node"))
     first = None
     if params.get("new"):
         first = {"mode": "new", "id": str(params["new"])}
     columns = [
         _grid.column("state", "State", cell="State", sort=True, least=128, width=142),
-        _grid.column("name", "Check", cell="Linked", sort=True, flex=3, least=190),
+        _grid.column("name", "Check", cell="Leads", sort=True, flex=4, least=200),
         _grid.column(
             "node_name", "Speaks of", cell="NodeCell", sort=True, flex=3, least=190, colId="node",
             cellRendererParams={"id": "node_id", "sub": "node_sub", "mark": "mark", "system": "system"},
         ),
         _grid.column("reason", "Last result", cell="Plain", flex=4, least=200),
-        _grid.column("value", "Value", cell="Plain", flex=1, least=96),
-        _grid.column("slot_at", "Looked", cell="When", sort=True, least=92, width=104),
-        _grid.column("next_slot_at", "Next", cell="When", sort=True, least=82, width=92),
+        _grid.column("value", "Value", cell="Plain", least=90, width=104),
+        _grid.column("slot_at", "Looked", cell="When", sort=True, least=86, width=92),
+        _grid.column("next_slot_at", "Next", cell="When", sort=True, least=86, width=96),
         _acts(),
     ]  # fmt: skip
     actions = [_forms.opener(FORM, "new", "New check", "plus", primary=True)] if _deps.can("admin") else []
@@ -63,7 +60,6 @@ def layout(**params: Any) -> Component:
                     _grid.pick_filter(NAME, asked, "state", "State", _STATES, 120),
                     _grid.pick_filter(NAME, asked, "kind", "Kind", _KINDS, 130),
                     _grid.pick_filter(NAME, asked, "team", "Owner", (), 120),
-                    _grid.pick_filter(NAME, asked, "removed", "Removed", _REMOVED, 120),
                     *([_node_chip(asked)] if asked.get("node") else []),
                 ],
                 asked,
@@ -109,13 +105,15 @@ def _acts() -> dict[str, Any]:
             {"mode": "unretire", "label": "Bring back", "icon": "refresh", "when": "removed"},
         ]
     return (
-        _grid.acts(FORM, *buttons, width=188 if len(buttons) > 2 else 92)
+        _grid.acts(FORM, *buttons, width=176 if len(buttons) > 2 else 92)
         if buttons
         else {"hide": True, "field": "id", "colId": "none"}
     )
 
 
 def rows(filters: dict[str, Any], sort: str | None, descending: bool, limit: int, offset: int) -> _grid.Rows:
+    if "retired" not in filters.get("state", ()):
+        filters = filters | {"removed": ["false"]}
     with _deps.dlv().record.tx() as conn:
         found, total = lists.page(
             conn, "checks", filters, sort=sort, descending=descending, limit=limit, offset=offset
@@ -152,7 +150,7 @@ def _cells(c: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def nothing(filters: dict[str, Any]) -> Any:
-    if set(filters) - {"removed"} or filters.get("removed") == ["true"]:
+    if filters:
         return _grid.empty("No check matches", "Take a filter away.", "search")
     more = [_forms.opener(FORM, "new", "New check", "plus", primary=True)] if _deps.can("admin") else []
     return _grid.empty(

@@ -35,7 +35,6 @@
     const two = [h("b", { key: 1 }, value.a), h("small", { key: 2 }, value.b)];
     return value.href ? h("a", { className: "leads two", href: value.href, title: `${value.a} ${value.b || ""}` }, two) : h("span", { className: "two" }, two);
   };
-  const state = (s, cls = "st") => h("span", { className: `${cls} c-${s.state}`, title: s.title || undefined }, icon(`st-${s.state}`, "glyph"), s.word);
   const state = (s, cls = "st") => h("span", { className: `${cls} c-${s.state}`, title: s.title || undefined }, icon(s.icon || `st-${s.state}`, "glyph"), s.word);
   const LOOK = { root: "tag solid", symptom: "tag hollow", at_risk: "tag dashed" };
   cells.Health = ({ data, value }) => {
@@ -43,7 +42,6 @@
     if (!data.role) return state(value);
     return h("span", { title: `${data.role.word}; own health: ${value.word}` }, state(data.role, LOOK[data.role.state]));
   };
-  cells.Linked = ({ value }) => (value ? h("a", { className: "two linked", href: value.href, title: `${value.a} · ${value.b || ""}` }, h("b", null, value.a), h("small", null, value.b)) : null);
   cells.State = ({ value }) => (value ? state(value) : null);
   cells.Tags = ({ value }) => {
     if (!value || !value.length) return h("span", { className: "muted" }, value ? "—" : "");

@@ -19,7 +19,7 @@
       for (const [u, size] of [["d", 86400], ["h", 3600], ["min", 60]]) if (n >= size * 2) return `${+(n / size).toFixed(1)} ${u}`;
       return `${+n.toFixed(1)} s`;
     }
-    const short = Math.abs(n) >= 1e6 ? `${+(n / 1e6).toFixed(2)}M` : Math.abs(n) >= 1e4 ? `${+(n / 1e3).toFixed(1)}k` : `${+n.toPrecision(4)}`;
+    const short = Math.abs(n) >= 1e6 ? `${+(n / 1e6).toFixed(2)}M` : Math.abs(n) >= 1e4 ? `${+(n / 1e3).toFixed(1)}k` : (+n.toPrecision(4)).toLocaleString("en");
     return unit === "ms" ? `${short} ms` : short;
   };
   const clock = (ms, span) => {
