@@ -32,8 +32,14 @@ SHOWN = 20
 
 
 def step(record: Record, graph: Graph, settings: Settings) -> int:
-    """Decide about new transitions, then deliver what is due; how much was done."""
-    return decide(record, graph, settings) + delivery.deliver(record, settings)
+    """Decide about new transitions, then deliver what is due; how much was done. What was decided is told also where
+    deciding fails: one change that cannot be decided about must not keep people from hearing of all others."""
+    done = 0
+    try:
+        done = decide(record, graph, settings)
+    finally:
+        told = delivery.deliver(record, settings)
+    return done + told
 
 
 def decide(record: Record, graph: Graph, settings: Settings, *, now: datetime | None = None) -> int:
