@@ -8,10 +8,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from answers import cursor as cursors
-from api.resource import Call, Given, Out, Page, PageQuery, Resource, Text
+from api.nodes import needed_version
+from api.resource import Call, Given, Out, Page, PageQuery, Resource, Text, if_match
 from auth.roles import ADMIN, READER
 from errors import Invalid, NotFound
-from store import rules
+from store import rule_jobs, rules
 
 resource = Resource("naming rules")
 
@@ -26,6 +27,7 @@ class RuleOut(Out):
     producer_id: int | None
     producer: str | None
     created_at: datetime
+    version: int
 
 
 class NewRule(Given):
@@ -40,6 +42,19 @@ class RuleChange(Given):
     pattern: Text | None = Field(None, max_length=500)
     value: Text | None = Field(None, max_length=500)
     producer_id: int | None = None
+    version: int | None = Field(None, description="Instead of If-Match")
+
+
+class RuleJobOut(Out):
+    id: int
+    asked_at: datetime
+    asked_by: str
+    started_at: datetime | None
+    done: int = Field(description="Names moved so far")
+    total: int | None
+    ended_at: datetime | None = Field(description="null: it waits or runs")
+    result: dict[str, int] | None
+    error: str | None
 
 
 class RuleQuery(PageQuery):
@@ -77,17 +92,38 @@ def get(call: Call, id: int) -> dict[str, Any]:
 
 @resource.patch("/naming-rules/{id}", need=ADMIN, body=RuleChange, returns=RuleOut)
 def edit(call: Call, id: int) -> dict[str, Any]:
-    """Change a rule, for events from now on."""
-    said = call.body.model_dump(exclude_unset=True)
+    """Change a rule, for events from now on; the version that was read guards against overwriting."""
+    version = needed_version(call.body.version)
+    said = {k: v for k, v in call.body.model_dump(exclude_unset=True).items() if k != "version"}
     with call.dlv.record.tx() as conn:
-        return rules.edit(conn, call.actor, _id(id), said)
+        return rules.edit(conn, call.actor, _id(id), said, version)
 
 
 @resource.delete("/naming-rules/{id}", need=ADMIN, status=204)
 def delete(call: Call, id: int) -> None:
     """Remove a rule, for events from now on."""
     with call.dlv.record.tx() as conn:
-        rules.delete(conn, call.actor, _id(id))
+        rules.delete(conn, call.actor, _id(id), if_match())
+
+
+@resource.post("/naming-rules/apply", need=ADMIN, returns=RuleJobOut, status=202)
+def apply(call: Call) -> tuple[dict[str, Any], int]:
+    """Apply the rules to everything on record.
+
+    A worker does it; 409 where that waits or runs already.
+    """
+    with call.dlv.record.tx() as conn:
+        return rule_jobs.ask(conn, call.actor), 202
+
+
+@resource.get("/naming-rules/applied", need=READER, returns=RuleJobOut)
+def applied(call: Call) -> dict[str, Any]:
+    """The newest application of the rules: how far it is, or what came of it."""
+    with call.dlv.record.tx() as conn:
+        row = rule_jobs.newest(conn)
+    if row is None:
+        raise NotFound("the rules were never applied to everything", hint="POST /api/v1/naming-rules/apply")
+    return row
 
 
 def _id(id_: int) -> int:

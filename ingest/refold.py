@@ -25,9 +25,17 @@ class Refolded:
 
 
 def refold(
-    record: Record, *, now: datetime | None = None, log: Callable[[str], None] | None = None
+    record: Record,
+    *,
+    now: datetime | None = None,
+    log: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    then: Callable[[Conn, Refolded], None] | None = None,
 ) -> Refolded:
-    """One transaction: names move at once, and what only events can tell follows as they are folded again."""
+    """One transaction: names move at once, and what only events can tell follows as they are folded again.
+
+    ``progress`` is told how many of how many names have moved; ``then`` is called last, in the transaction.
+    """
     now = now or datetime.now(UTC)
     with record.tx() as conn:
         moves = _moves(conn)
@@ -35,7 +43,9 @@ def refold(
             r["node_id"] for r in conn.execute("select node_id from alias where id = any(%s)", (list(moves),))
         }
         near: set[UUID] = set()
-        for old, new in sorted(moves.items()):
+        for n, (old, new) in enumerate(sorted(moves.items())):
+            if progress:
+                progress(n, len(moves))
             if new is None:
                 rename.remove(conn, old)
             else:
@@ -50,10 +60,13 @@ def refold(
         materialise.refresh(conn, touched)
         health.judge(conn, touched, now)
         queued = pending.again(conn)
-    removed = sum(new is None for new in moves.values())
+        removed = sum(new is None for new in moves.values())
+        done = Refolded(len(moves) - removed, removed, queued)
+        if then:
+            then(conn, done)
     if log:
-        log(f"{len(moves) - removed} names moved, {removed} removed, {queued} events queued")
-    return Refolded(len(moves) - removed, removed, queued)
+        log(f"{done.moved} names moved, {removed} removed, {queued} events queued")
+    return done
 
 
 def _moves(conn: Conn) -> dict[UUID, dict[str, Any] | None]:

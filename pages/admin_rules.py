@@ -3,36 +3,30 @@ is on record already."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 import dash
 import dash_mantine_components as dmc
-from dash import Input, Output, State, callback, html, no_update
+from dash import Input, Output, State, callback, dcc, html, no_update
 from dash.development.base_component import Component
 
 import auth
 from answers import nodes
-from errors import Conflict, DlvError, Invalid
-from ingest import ids, naming, refold
+from errors import DlvError, Invalid
+from ingest import ids, naming
 from ingest.reading import rules_of
 from pages import _admin, _deps, _forms, _grid
 from pages import _words as words
 from pages._forms import Done, Opened, Said
 from pages._icons import glyph, ic
-from store import audit, lists
+from store import lists, rule_jobs
 from store import nodes as node_store
 from store import rules as store
 
 dash.register_page(__name__, path="/admin/rules", title="Naming rules · DLV")
 
-log = logging.getLogger("dlv.pages")
-
 NAME, FORM = "rules", "rule"
-#: seconds a browser waits for a refold; it goes on afterwards all the same
-WAIT = 20.0
 #: kind: (name, what it does, what the pattern is, what the value is, an example of both)
 KINDS = {
     "host_alias": (
@@ -103,7 +97,7 @@ def open_edit(id_: str | None, _: Mapping[str, int]) -> Opened:
     rule = _rule(id_)
     now = {k: rule[k] for k in ("kind", "pattern", "value")}
     now["producer_id"] = str(rule["producer_id"]) if rule["producer_id"] else None
-    return Opened(_body(now), now)
+    return Opened(_body(now), now, rule["version"])
 
 
 def _rule(id_: str | None) -> dict[str, Any]:
@@ -136,25 +130,25 @@ def create(said: Said) -> Done:
 
 def edit(said: Said) -> Done:
     with _deps.dlv().record.tx() as conn:
-        store.edit(conn, auth.actor(), _number(said.id), _read(said.changed))
+        store.edit(conn, auth.actor(), _number(said.id), _read(said.changed), said.version)
     return Done(f"The rule is saved. {LATER}")
 
 
 def open_delete(id_: str | None, _: Mapping[str, int]) -> Opened:
     rule = _rule(id_)
     said = html.P([KINDS[rule["kind"]][0], ": ", html.Code(rule["pattern"])])
-    return Opened([_forms.statement(said, "Names sent from now on are read without it.")], {})
+    return Opened(
+        [_forms.statement(said, "Names sent from now on are read without it.")], {}, rule["version"]
+    )
 
 
 def delete(said: Said) -> Done:
     with _deps.dlv().record.tx() as conn:
-        store.delete(conn, auth.actor(), _number(said.id))
+        store.delete(conn, auth.actor(), _number(said.id), said.version)
     return Done(f"The rule is gone. {LATER}")
 
 
 # ---------------------------------------------------------------- apply to all
-
-_refolding = threading.Lock()
 
 
 def open_refold(_: str | None, __: Mapping[str, int]) -> Opened:
@@ -171,38 +165,43 @@ def open_refold(_: str | None, __: Mapping[str, int]) -> Opened:
 
 
 def run_refold(_: Said) -> Done:
-    """In a thread of its own, so that a browser that goes away does not stop it half-way; audited when it is done."""
-    if not _refolding.acquire(blocking=False):
-        raise Conflict("the rules are being applied already", hint="wait until that is done")
-    record, actor = _deps.dlv().record, auth.actor()
-    done: list[refold.Refolded] = []
-    failed: list[DlvError] = []
+    """Ask for it; a worker does it, whatever becomes of this browser and this process."""
+    with _deps.dlv().record.tx() as conn:
+        rule_jobs.ask(conn, auth.actor())
+    return Done("The rules are being applied; how far it is stands above the list")
 
-    def work() -> None:
-        try:
-            one = refold.refold(record)
-            with record.tx() as conn:
-                after = {"moved": one.moved, "removed": one.removed, "queued": one.queued}
-                audit.write(conn, actor, "rule.apply", "rule", "all", None, after)
-            done.append(one)
-        except DlvError as e:
-            failed.append(e)
-        except Exception:
-            log.exception("applying the naming rules failed")
-            failed.append(DlvError("applying the rules failed; nothing was changed", hint="the log says why"))
-        finally:
-            _refolding.release()
 
-    thread = threading.Thread(target=work, name="refold", daemon=True)
-    thread.start()
-    thread.join(WAIT)
-    if failed:
-        raise failed[0]
-    if not done:
-        return Done("Still at it. The audit says when it is done")
-    one = done[0]
-    moved, gone = words.many(one.moved, "name"), words.many(one.removed, "name")
-    return Done(f"{moved} moved, {gone} removed, {words.many(one.queued, 'event')} queued to be folded again")
+@callback(
+    Output("rules-applied", "children"),
+    Output("rules-applied", "className"),
+    Output("rules-tick", "disabled"),
+    Input("rules-tick", "n_intervals"),
+    Input(f"{NAME}-fresh", "data"),
+)
+@auth.requires("admin")
+def applied(_: object, __: object) -> tuple[Any, str, bool]:
+    """How far the newest application of the rules is; looked at again while it runs."""
+    with _deps.dlv().record.tx() as conn:
+        job = rule_jobs.newest(conn)
+    if job is None:
+        return None, "", True
+    asked = f"{job['asked_by']}, {words.ago(job['asked_at'].isoformat())}"
+    if job["ended_at"] is None:
+        far = (
+            f"{job['done']:,} of {words.many(job['total'], 'name')}" if job["total"] else "reading the names"
+        )
+        line = f"Applying the rules to everything on record: {far if job['started_at'] else 'waiting for a worker'}"
+        return [glyph("running"), f"{line} ({asked})"], "applied c-running", False
+    if job["error"]:
+        return (
+            [glyph("failed"), f"Applying the rules failed: {job['error']} ({asked})"],
+            "applied c-failed",
+            True,
+        )
+    r = job["result"]
+    moved, gone = words.many(r["moved"], "name"), words.many(r["removed"], "name")
+    line = f"Last applied to everything: {moved} moved, {gone} removed, {words.many(r['queued'], 'event')} folded again"
+    return [glyph("ok"), f"{line} ({asked})"], "applied c-ok", True
 
 
 DIALOG = _forms.Dialog(
@@ -323,6 +322,8 @@ def layout(**params: Any) -> Component:
         "know. They are tried in the order in which they were added.",
         [
             _try_box(),
+            html.Div(id="rules-applied", role="status"),
+            dcc.Interval(id="rules-tick", interval=2000, disabled=True),
             *_grid.place(
                 NAME,
                 columns,

@@ -108,7 +108,7 @@ LISTS = {
         "c.id",
     ),
     "rules": List(
-        "r.id, r.kind, r.pattern, r.value, r.producer_id, p.name as producer, r.created_at",
+        "r.id, r.kind, r.pattern, r.value, r.producer_id, p.name as producer, r.created_at, r.version",
         "naming_rule r left join producer p on p.id = r.producer_id",
         "r.pattern || ' ' || r.value",
         {"kind": "r.kind = any(%(kind)s)"},

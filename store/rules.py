@@ -8,14 +8,14 @@ from typing import Any
 
 from psycopg import errors as pg
 
-from errors import Conflict, Invalid, NotFound
+from errors import Changed, Conflict, Invalid, NotFound
 from store import audit
 from store.audit import Actor
 from store.record import Conn
 
 KINDS = ("host_alias", "default_schema", "ignore", "environment", "partition")
 _REGEX = ("ignore", "environment", "partition")
-_SHOWN = """select r.id, r.kind, r.pattern, r.value, r.producer_id, p.name as producer, r.created_at
+_SHOWN = """select r.id, r.kind, r.pattern, r.value, r.producer_id, p.name as producer, r.created_at, r.version
               from naming_rule r left join producer p on p.id = r.producer_id"""
 
 
@@ -54,8 +54,11 @@ def create(conn: Conn, actor: Actor, said: Mapping[str, Any]) -> dict[str, Any]:
     return get(conn, row["id"])
 
 
-def edit(conn: Conn, actor: Actor, id_: int, changes: Mapping[str, Any]) -> dict[str, Any]:
-    was = {k: v for k, v in get(conn, id_).items() if k in ("kind", "producer_id", "pattern", "value")}
+def edit(
+    conn: Conn, actor: Actor, id_: int, changes: Mapping[str, Any], version: int | None = None
+) -> dict[str, Any]:
+    """Change a rule; :class:`errors.Changed` where somebody else edited it since ``version``."""
+    was = _locked(conn, id_, changes, version)
     new = checked(conn, was | dict(changes))
     diff = [k for k in new if new[k] != was[k]]
     if not diff:
@@ -64,7 +67,7 @@ def edit(conn: Conn, actor: Actor, id_: int, changes: Mapping[str, Any]) -> dict
         with conn.transaction():
             conn.execute(
                 """update naming_rule set kind = %(kind)s, producer_id = %(producer_id)s, pattern = %(pattern)s,
-                          value = %(value)s where id = %(id)s""",
+                          value = %(value)s, version = version + 1 where id = %(id)s""",
                 new | {"id": id_},
             )
     except pg.UniqueViolation:
@@ -73,17 +76,26 @@ def edit(conn: Conn, actor: Actor, id_: int, changes: Mapping[str, Any]) -> dict
     return get(conn, id_)
 
 
-def delete(conn: Conn, actor: Actor, id_: int) -> None:
-    was = get(conn, id_)
+def delete(conn: Conn, actor: Actor, id_: int, version: int | None = None) -> None:
+    """Take a rule away; :class:`errors.Changed` where somebody else edited it since ``version``."""
+    was = _locked(conn, id_, {}, version)
     conn.execute("delete from naming_rule where id = %s", (id_,))
-    audit.write(
-        conn,
-        actor,
-        "rule.delete",
-        "rule",
-        id_,
-        {k: was[k] for k in ("kind", "producer_id", "pattern", "value")},
-    )
+    audit.write(conn, actor, "rule.delete", "rule", id_, was)
+
+
+def _locked(conn: Conn, id_: int, changes: Mapping[str, Any], version: int | None) -> dict[str, Any]:
+    """What a rule says, and nobody else changes it until the transaction ends."""
+    conn.execute("select 1 from naming_rule where id = %s for update", (id_,))
+    row = get(conn, id_)
+    was = {k: row[k] for k in ("kind", "producer_id", "pattern", "value")}
+    if version is not None and version != row["version"]:
+        raise Changed(
+            "somebody else edited this rule since you opened it",
+            changes={k: {"yours": v, "theirs": was[k]} for k, v in changes.items() if v != was.get(k)},
+            version=row["version"],
+            hint="look at what changed and save again with the new version",
+        )
+    return was
 
 
 def _taken() -> Conflict:

@@ -38,15 +38,17 @@ stopping = threading.Event()
 
 
 def fold() -> None:
-    """Fold pending events into the record, and wake the projector whenever there was something."""
+    """Fold pending events into the record, apply naming rules where somebody asked for it, and wake the projector
+    whenever there was something."""
     from ingest.fold import fold_pending
+    from workers.rules import apply_asked
 
     settings = settings_module.load()
-    record = Record(settings.database_url, max_size=2)
+    record = Record(settings.database_url, max_size=4)
     wake_projector = wake.Waker(settings.redis_url)
 
     def step() -> int:
-        done = fold_pending(record)
+        done = apply_asked(record) + fold_pending(record)
         if done:
             wake_projector(wake.PROJECT)
         return done

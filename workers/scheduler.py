@@ -148,7 +148,8 @@ def expire_messages(record: Record, keep_days: int) -> None:
 def tick(record: Record, client: redis.Redis) -> list[str]:
     """Wake the queues that have work; returns their names."""
     row = record.one(
-        """select exists (select 1 from event_pending where not set_aside) as fold,
+        """select exists (select 1 from event_pending where not set_aside)
+                    or exists (select 1 from rule_job where ended_at is null) as fold,
                   exists (select 1 from graph_dirty) as project,
                   exists (select 1 from check_slot where due_again <= dlv_now()) as "check",
                   exists (select 1 from transition_pending)

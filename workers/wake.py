@@ -17,8 +17,9 @@ JOBS = {
     CHECK: "workers.jobs.check",
     ALERT: "workers.jobs.alert",
 }
-#: seconds after which RQ kills a job; ours end by themselves long before, but a lost graph is rebuilt in one
-JOB_TIMEOUT = {FOLD: 180, PROJECT: 3600, CHECK: 900, ALERT: 180}
+#: seconds after which RQ kills a job; ours end by themselves long before, but a lost graph is rebuilt in one, and naming rules
+#: are applied to all names in one
+JOB_TIMEOUT = {FOLD: 3600, PROJECT: 3600, CHECK: 900, ALERT: 180}
 
 
 def connect(url: str) -> redis.Redis:

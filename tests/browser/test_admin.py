@@ -12,6 +12,7 @@ from answers import nodes
 from store import node_edits
 from store.audit import Actor, verify
 from tests.web import PASSWORD
+from workers import rules
 
 OTHER = Actor("user", "00000000-0000-0000-0000-000000000001", "grace")
 
@@ -281,7 +282,10 @@ def test_a_user_a_rule_an_edge_and_a_file(site: Any, admin: Any) -> None:
     admin.locator("#try-said button", has_text="shop.raw.orders").wait_for()
     admin.get_by_role("button", name="Apply to all").click()
     save(admin)
-    toast(admin, "queued to be folded again")
+    toast(admin, "The rules are being applied")
+    admin.locator("#rules-applied", has_text="waiting for a worker").wait_for()
+    assert rules.apply_asked(site.web.record) == 1
+    admin.locator("#rules-applied", has_text="Last applied to everything").wait_for()
 
     admin.goto(f"{site.url}/admin/edges?q=refunds")
     admin.get_by_role("button", name="Draw an edge").first.click()

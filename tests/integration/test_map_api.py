@@ -137,7 +137,21 @@ def test_teams_rules_files_and_bulk_edits(web: Web) -> None:
         "/api/v1/nodes", json={"type": "dataset", "namespace": NS, "name": "tmp_db.s.x"}, headers=admin
     )
     assert (ignored.status_code, ignored.json["error"]["field"]) == (422, "name")
-    assert http.delete(f"/api/v1/naming-rules/{rule.json['id']}", headers=admin).status_code == 204
+    path = f"/api/v1/naming-rules/{rule.json['id']}"
+    assert http.patch(path, json={"pattern": "/tmp__"}, headers=admin).status_code == 422  # says no version
+    edited = http.patch(path, json={"pattern": "/temp_", "version": 1}, headers=admin)
+    assert (edited.json["pattern"], edited.json["version"]) == ("/temp_", 2)
+    late = http.patch(path, json={"pattern": "/t_", "version": 1}, headers=admin)
+    assert (late.status_code, late.json["error"]["changes"]) == (
+        412, {"pattern": {"yours": "/t_", "theirs": "/temp_"}},
+    )  # fmt: skip
+    assert http.delete(path, headers=admin | {"If-Match": "1"}).status_code == 412
+    assert http.delete(path, headers=admin | {"If-Match": "2"}).status_code == 204
+    assert http.get("/api/v1/naming-rules/applied", headers=admin).status_code == 404
+    asked = http.post("/api/v1/naming-rules/apply", headers=admin)
+    assert asked.status_code == 202 and asked.json["ended_at"] is None
+    assert http.post("/api/v1/naming-rules/apply", headers=admin).status_code == 409
+    assert http.get("/api/v1/naming-rules/applied", headers=admin).json["id"] == asked.json["id"]
     assert http.get("/api/v1/naming-rules", headers=admin).json["items"] == []
 
 
