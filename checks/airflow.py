@@ -31,7 +31,7 @@ MOST_PAGES = 2000
 #: runs that are looked at of one DAG, the newest first
 RUNS_OF_DAG = 25
 #: DAGs with failed runs that are looked at one by one
-FAILING_DAGS = 200
+FAILING_DAGS = 100
 #: seconds that a token is used; Airflow's live a day, and one that was refused is renewed at once
 TOKEN_SECONDS = 3000.0
 
@@ -120,7 +120,11 @@ class Client:
         self.link = link
         self.rest = Rest(link)
         self.version = 0
-        self._sign_in(fresh=False)
+        try:
+            self._sign_in(fresh=False)
+        except BaseException:
+            self.rest.session.close()
+            raise
 
     def __enter__(self) -> Client:
         return self

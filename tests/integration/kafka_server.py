@@ -78,10 +78,10 @@ class Java:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-BROKER = """process.roles=broker,controller
-node.id=1
+BROKER = """process.roles={roles}
+node.id={node}
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+listeners={listeners}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -111,11 +111,12 @@ controlled.shutdown.enable=false
 
 @dataclass
 class Kafka:
-    """The broker: ``bootstrap`` leads to it."""
+    """A broker: ``bootstrap`` leads to it. Node 1 is the cluster's controller, too; another one joins it by its port."""
 
     server: Java = field(default_factory=lambda: Java("kafka"))
     port: int = field(default_factory=child.free_port)
     controller: int = field(default_factory=child.free_port)
+    node: int = 1
 
     @property
     def bootstrap(self) -> str:
@@ -124,7 +125,13 @@ class Kafka:
     def start(self) -> None:
         home = self.server.home
         conf = home / "server.properties"
-        conf.write_text(BROKER.format(port=self.port, controller=self.controller, home=home))
+        here, control = f"PLAINTEXT://127.0.0.1:{self.port}", f"CONTROLLER://127.0.0.1:{self.controller}"
+        said = {"node": self.node, "port": self.port, "controller": self.controller, "home": home}
+        if self.node == 1:
+            said |= {"roles": "broker,controller", "listeners": f"{here},{control}"}
+        else:
+            said |= {"roles": "broker", "listeners": here}
+        conf.write_text(BROKER.format(**said))
         formatting = self.server.command(
             "kafka.tools.StorageTool", "format", "--config", conf, "--cluster-id", "dGVzdC1jbHVzdGVyLTAwMQ"
         )
@@ -134,7 +141,8 @@ class Kafka:
         self.server.begin(self.server.command("kafka.Kafka", conf, log_levels=levels))
         assert self.server.process is not None
         child.wait_ready(self.server.process, self._ready, name="Kafka", log=self.server.log, timeout=120)
-        self._first_group()
+        if self.node == 1:
+            self._first_group()
 
     def _ready(self) -> str | None:
         return (
@@ -170,11 +178,17 @@ class Kafka:
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
-    def make(self, topic: str, partitions: int = 1, **settings: str) -> None:
-        new = NewTopic(topic, partitions, 1, config=settings)
+    def make(self, topic: str, partitions: int = 1, on: list[list[int]] | None = None) -> None:
+        """A topic; ``on``: the nodes that keep each of its partitions."""
+        new = NewTopic(topic, len(on), replica_assignment=on) if on else NewTopic(topic, partitions, 1)
         admin = self.admin()  # an answer to a client that is gone never comes
         for made in admin.create_topics([new], request_timeout=10).values():
             made.result(10)
+
+    def remove(self, topic: str) -> None:
+        admin = self.admin()
+        for gone in admin.delete_topics([topic], request_timeout=10).values():
+            gone.result(10)
 
     def topics(self) -> set[str]:
         return set(self.admin().list_topics(timeout=10).topics)

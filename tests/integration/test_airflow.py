@@ -62,8 +62,12 @@ def test_import_errors(to: Link) -> None:
 
 def test_failed_runs(to: Link) -> None:
     verdict = look(to, "airflow_runs", back="90 d", grace="1 h")
-    assert (verdict.status, verdict.health, verdict.value) == ("fail", "failed", 1)
-    assert verdict.reason.startswith("bad failed at ")
+    assert (verdict.status, verdict.health) == ("fail", "failed")
+    assert "bad failed at " in verdict.reason
+    assert verdict.detail is not None
+    assert {"bad"} <= set(verdict.detail["failed"]) <= {"bad", "before", "during"}, (
+        "those of the other file, too"
+    )
     assert look(to, "airflow_runs", dag="good", back="90 d").status == "ok"
     about = About("job", "task", "airflow", (("airflow-test", "bad.break_down"),))
     assert look(to, "airflow_runs", about=about, back="90 d").status == "fail", "the DAG of the node"

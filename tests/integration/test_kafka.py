@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import kafka_server
@@ -75,6 +76,45 @@ def test_copies_in_sync(to: Link) -> None:
     whole = look(to, "kafka_replication", of="cluster")
     assert whole.status == "ok"
     assert whole.reason != verdict.reason, "the cluster has partitions of its own, too"
+
+
+def test_copies_that_are_lost(kafka: Kafka, to: Link) -> None:
+    """A second broker, which then is killed: of one topic a copy is left, of the other none."""
+    second = Kafka(node=2, controller=kafka.controller)
+    try:
+        second.start()
+        kafka.make("pairs", on=[[1, 2], [2, 1]])
+        kafka.make("single", on=[[2]])
+        good = until(
+            lambda: v if (v := look(to, "kafka_replication", topic="pairs")).status == "ok" else None
+        )
+        assert good.reason == "all copies of 2 partitions are in sync"
+        assert look(to, "kafka_topic", topic="pairs", copies=2).status == "ok"
+        second.server.stop()
+        lost = until(
+            lambda: v if (v := look(to, "kafka_replication", of="cluster")).value == 3 else None,
+        )
+        assert (lost.status, lost.reason) == ("fail", "1 partition without a leader: single/0")
+        assert lost.detail == {
+            "offline": ["single/0"], "under_replicated": [["pairs/0", 1, 2], ["pairs/1", 1, 2]],
+        }  # fmt: skip
+        said = {u: look(to, "kafka_replication", topic="pairs", under=u) for u in ("fail", "warn")}
+        assert {u: v.status for u, v in said.items()} == {"fail": "fail", "warn": "warn"}
+        assert said["fail"].reason == (
+            "2 under-replicated partitions: pairs/0 (1 of 2 in sync), pairs/1 (1 of 2 in sync)"
+        )
+        for topic in ("pairs", "single"):
+            kafka.remove(topic)
+    finally:
+        second.server.stop()
+
+
+def until(good: Callable[[], Verdict | None], seconds: float = 40) -> Verdict:
+    end = time.monotonic() + seconds
+    while (found := good()) is None:
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.2)
+    return found
 
 
 # ---------------------------------------------------------------- lag
