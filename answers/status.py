@@ -187,7 +187,7 @@ def counts(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
 
     roots, symptoms and at_risk are None while the graph is away, and ``reason`` says why. ``parts`` says of graph and
     ingest whether they are up, since when not, and how much they have still to do, and of scheduler and workers whether
-    they give signs of life.
+    they give signs of life. ``nobody_told``: incidents are open and no alert rule leads to a channel.
     """
     now = standing(dlv)
     named = {name: getattr(now, name) for name in ("roots", "symptoms", "at_risk")}
@@ -196,6 +196,7 @@ def counts(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
         state = record_of.graph_state(conn)
         queue = record_of.queue(conn)
         own = parts.look(conn)
+        out["nobody_told"] = notifications.nobody_told(conn)
         if environments:
             within = record_of.within(
                 conn, list(frozenset().union(*(n or () for n in named.values()))), environments

@@ -190,7 +190,7 @@ def beat(_: object, last: str | None) -> tuple[Any, Any, Any]:
         return no_update, notice(f"{e.message}. The page shows what it last knew."), no_update
     health = [now[k] for k in ("failed", "late", "warn", "ok", "unknown", "total", "running")]
     minute = int(time.time() // 60)
-    down = sorted(name for name, part in now["parts"].items() if not part["ok"])
+    down = sorted(name for name, part in now["parts"].items() if not part["ok"]), now.get("nobody_told")
     pulse = f"{hash((standing.roots, standing.symptoms, standing.at_risk)):x} {health} {minute} {now['reason']} {down}"
     if pulse == last:
         return no_update, no_update, no_update
@@ -250,6 +250,8 @@ def away(now: dict[str, Any]) -> list[Component]:
         said = now["parts"].get(part) or {"ok": True}
         if not said["ok"]:
             out.append(notice(f"{said['reason'][:1].upper()}{said['reason'][1:]}: {means}."))
+    if now.get("nobody_told"):
+        out.append(notice("Incidents are open and nobody is told: no alert rule names a channel."))
     return out
 
 

@@ -276,6 +276,16 @@ def figures(conn: Conn) -> dict[str, Any]:
     return row | {"channels": channels}
 
 
+def nobody_told(conn: Conn) -> bool:
+    """Whether an incident is open and no rule that is on names a channel."""
+    row = conn.execute(
+        """select exists (select 1 from incident where status = 'open')
+                  and not exists (select 1 from alert_rule r join channel c on c.id = any(r.channels)
+                                   where r.enabled and c.retired_at is null) as nobody"""
+    ).fetchone()
+    return bool(row and row["nobody"])
+
+
 def expire(conn: Conn, days: int) -> int:
     """Drop what ended so many days ago, and whose incident is over; how many rows."""
     done = conn.execute(

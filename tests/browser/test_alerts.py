@@ -75,7 +75,7 @@ def test_a_channel_a_rule_and_a_message(site: Any, admin: Any, receiver: Receive
     go(admin, site, "/admin/alerts")
     for name in ("First", "Second"):
         admin.get_by_role("button", name="New rule").first.click()
-        anew = "[...document.querySelectorAll('.form input')].some(e => e.checkVisibility() && e.placeholder.startsWith('Finance') && !e.value)"
+        anew = "() => [...document.querySelectorAll('.form input')].some(e => e.checkVisibility() && e.placeholder.startsWith('Finance') && !e.value)"
         admin.wait_for_function(anew)  # the form of before stays in the page until the new one is there
         write(admin, "name", name)
         choose(admin, "channels", "data-oncall")
@@ -89,7 +89,7 @@ def test_a_channel_a_rule_and_a_message(site: Any, admin: Any, receiver: Receive
     assert [c.locator(".rule-name").inner_text() for c in cards.all()] == ["First", "Second"]
     assert "Severity 1 and 2" in cards.nth(1).inner_text()
     admin.get_by_role("button", name="Move Second up").click()
-    admin.wait_for_function("document.querySelector('.rule-card .rule-name').innerText === 'Second'")
+    admin.wait_for_function("() => document.querySelector('.rule-card .rule-name').innerText === 'Second'")
     with record.tx() as conn:
         assert [r["name"] for r in alert_rules.every(conn)] == ["Second", "First"]
 

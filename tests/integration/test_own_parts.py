@@ -111,6 +111,16 @@ def test_an_alerter_that_lives_and_does_nothing_is_behind(web: Web, settled: Set
     assert not watch.DeadMan(settled, web.record).alive()
 
 
+def test_an_open_incident_that_nobody_hears_of_shows(web: Web, settled: Settings) -> None:
+    told = settled.with_(secrets_keys="main:" + "k" * 40)
+    assert "nobody is told" not in banner(web)
+    with web.record.tx() as conn:
+        t.an_incident(conn, t.a_node(conn, "orders"))
+    assert "Incidents are open and nobody is told" in banner(web)
+    t.a_rule(web.record, t.a_webhook(web.record, told, "https://hooks.example.com/x"))
+    assert "nobody is told" not in banner(web)
+
+
 def test_a_ping_that_fails_harms_nobody_and_tells_no_secret(
     record: Record, settled: Settings, outside: Receiver, caplog: Any
 ) -> None:
