@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from errors import GraphAway
 from graph import reach
-from store import parts, wall
+from store import notifications, parts, wall
 from store import standing as record_of
 
 if TYPE_CHECKING:
