@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 
 from checks.result import CannotLook
 from connections import ladder
@@ -18,6 +19,8 @@ _OURS = (
     errno.EACCES,
     errno.EPERM,
 )
+#: OpenSSL's codes of a certificate from an authority that the connection does not name: it may be good for all others
+_UNTRUSTED = (18, 19, 20, 21)
 
 
 def failure(e: Exception, at: str) -> tuple[str, str, str] | None:
@@ -27,6 +30,10 @@ def failure(e: Exception, at: str) -> tuple[str, str, str] | None:
     if not message:
         return None
     for one in ladder.chain(e):
-        if isinstance(one, socket.gaierror) or (isinstance(one, OSError) and one.errno in _OURS):
+        if isinstance(one, ssl.SSLError):  # whose errno is none of the system's
+            ours = isinstance(one, ssl.SSLCertVerificationError) and one.verify_code in _UNTRUSTED
+        else:
+            ours = isinstance(one, socket.gaierror) or (isinstance(one, OSError) and one.errno in _OURS)
+        if ours:
             raise CannotLook(message, step=step, hint=hint) from None
     return step, message, hint

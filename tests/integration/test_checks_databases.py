@@ -1,4 +1,4 @@
-"""Kinds that look into databases, on real Postgres and SQLite servers: what is there, what is gone, what may not be seen."""
+"""Kinds that look into databases, on real Postgres, MariaDB and SQLite: what is there, what is gone, what may not be seen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import mariadb_server
 import pytest
 import serving
 
@@ -21,6 +22,7 @@ from connections.link import Link
 from settings import Settings
 
 HOUR = timedelta(hours=1)
+mariadb = mariadb_server.mariadb
 
 
 def link(kind: str, fields: dict[str, Any], secret: dict[str, str] | None = None) -> Link:
@@ -374,4 +376,127 @@ def test_a_query_on_sqlite_ends_after_its_time(file: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sql, "STATEMENT_SECONDS", 1)
     slow = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
     got = sqlite(file, "sql", query=slow, error=1)
+    assert (got.status, "ended after 1 s" in got.reason) == ("not_checked", True), got
+
+
+# ---------------------------------------------------------------- MariaDB
+
+
+def maria(
+    server: mariadb_server.MariaDB, kind: str, table: str, past: Past | None = None, **config: Any
+) -> Verdict:
+    s = spec(kind, f"shop.{table}", config, "mysql")
+    return registry.look(
+        s, link("mysql", server.fields(), {"password": server.password}), past or Past(), now()
+    )
+
+
+def test_mariadb_freshness_of_any_sort_of_column(mariadb: mariadb_server.MariaDB) -> None:
+    mariadb.execute(
+        """drop table if exists shop.seen;
+           create table shop.seen (id int, stamped timestamp null, plain datetime, day date, epoch bigint, word varchar(40));
+           set time_zone = '+05:00';
+           insert into shop.seen values
+             (1, now() - interval 2 hour, utc_timestamp() - interval 2 hour, utc_date(), unix_timestamp() - 7200,
+              date_format(utc_timestamp() - interval 2 hour, '%Y-%m-%d %H:%i:%s')),
+             (2, now() + interval 400 day, utc_timestamp() + interval 400 day, utc_date() + interval 400 day,
+              unix_timestamp() + 34560000, date_format(utc_timestamp() + interval 400 day, '%Y-%m-%d %H:%i:%s'))"""
+    )
+    for column in ("stamped", "plain", "epoch", "word", "day"):
+        got = maria(mariadb, "freshness", "seen", column=column, error_after="1 d")
+        assert (got.status, "in the future" in got.reason) == ("ok", True), (column, got.reason)
+        if column != "day":
+            late = maria(mariadb, "freshness", "seen", column=column, error_after="90 min")
+            assert (late.status, late.health) == ("fail", "late"), (column, late.reason)
+            assert late.value == pytest.approx(7200, abs=60), column
+    # a datetime keeps no zone: the form says which
+    berlin = maria(mariadb, "freshness", "seen", column="plain", zone="Asia/Kolkata", error_after="1 d")
+    assert berlin.value == pytest.approx(7200 + 5.5 * 3600, abs=60)
+    stamped = maria(mariadb, "freshness", "seen", column="stamped", zone="Asia/Kolkata", error_after="1 d")
+    assert stamped.value == pytest.approx(7200, abs=60), "a timestamp keeps its moment"
+    mariadb.execute("truncate shop.seen")
+    assert maria(mariadb, "freshness", "seen", column="plain").reason == "the table has no rows"
+
+
+def test_mariadb_statistics(mariadb: mariadb_server.MariaDB) -> None:
+    blocks = [",".join(f"({n})" for n in range(k, k + 500)) for k in range(0, 3000, 500)]
+    mariadb.execute(
+        "drop table if exists shop.counted; create table shop.counted (id int primary key);"
+        + ";".join(f"insert into shop.counted values {b}" for b in blocks)
+        + "; analyze table shop.counted"
+    )
+    assert maria(mariadb, "volume", "counted", how="statistics").value == pytest.approx(3000, rel=0.2)
+    assert maria(mariadb, "volume", "counted", how="count").value == 3000
+    fresh = maria(mariadb, "freshness", "counted", by="statistics", error_after="1 h")
+    assert (fresh.status, fresh.value is not None and fresh.value < 120) == ("ok", True), fresh.reason
+    assert fresh.memory is not None
+    late = registry.look(
+        spec("freshness", "shop.counted", {"by": "statistics", "error_after": 3600}, "mysql"),
+        link("mysql", mariadb.fields(), {"password": mariadb.password}), Past(memory=fresh.memory), now() + 2 * HOUR,
+    )  # fmt: skip
+    assert (late.status, late.health) == ("fail", "late")
+
+
+def test_mariadb_schema_and_sql(mariadb: mariadb_server.MariaDB) -> None:
+    mariadb.execute(
+        """drop table if exists shop.Typed;
+           create table shop.Typed (a bigint unsigned, b varchar(20) collate utf8mb4_bin, c decimal(10,2), d datetime(3),
+             e timestamp null, f enum('x','y'), g json, h tinyint(1), i int(5), j double, k longtext, l bit(3), m year)"""
+    )
+    first = maria(mariadb, "schema", "Typed")
+    assert first.status == "ok", first.reason
+    assert first.memory is not None
+    base = first.memory["base"]
+    assert {n: base[n] for n in "abcdfij"} == {
+        "a": "bigint unsigned", "b": "varchar(20)", "c": "decimal(10, 2)", "d": "datetime(3)", "f": "enum('x','y')",
+        "i": "integer", "j": "double",
+    }  # fmt: skip
+    assert set(base) == set("abcdefghijklm") and all(base.values())
+    assert maria(mariadb, "schema", "Typed", Past(memory=first.memory)).reason == "13 columns, none changed"
+    mariadb.execute("alter table shop.Typed modify i bigint, drop m, add n int")
+    got = maria(mariadb, "schema", "Typed", Past(memory=first.memory))
+    assert (got.status, got.reason) == (
+        "fail",
+        "removed: m; other type: i (integer, now bigint); added: n integer",
+    )
+
+    asked = {"op": "le", "error": 1}
+    assert (
+        maria(
+            mariadb, "sql", "orders", query="select count(*) from orders where status like '%ped'", **asked
+        ).value
+        == 1
+    )
+    for query in (
+        "select status from orders limit 1", "select count(*) from nowhere", "select nothing from orders",
+        "select cast(full_name as int) + 'x' from customers", "select count(*) from orders for update",
+        "select * from orders into outfile '/tmp/x'", "select 1; select 2",
+    ):  # fmt: skip
+        got = maria(mariadb, "sql", "orders", query=query, **asked)
+        assert got.status == "not_checked", (query, got)
+        assert "Ada" not in f"{got}"
+
+
+def test_mariadb_out_of_reach_is_unknown(mariadb: mariadb_server.MariaDB) -> None:
+    s = spec("volume", "shop.orders", {"how": "count"}, "mysql")
+    for change, secret, step in (
+        ({"port": 1}, mariadb.password, "route"),
+        ({}, "wrong one", "sign-in"),
+        ({"ca": None}, mariadb.password, "tls"),
+    ):
+        got = registry.look(s, link("mysql", mariadb.fields(**change), {"password": secret}), Past(), now())
+        assert (got.status, got.detail and got.detail["step"]) == ("not_checked", step), got
+        assert "wrong one" not in f"{got}"
+    assert maria(mariadb, "volume", "nowhere", how="count").status == "not_checked"
+    assert maria(mariadb, "volume", "ORDERS", how="count").value == 2
+
+
+def test_a_query_on_mariadb_ends_after_its_time(
+    mariadb: mariadb_server.MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from connections import sql
+
+    monkeypatch.setattr(sql, "STATEMENT_SECONDS", 1)
+    many = "select count(*) from " + ", ".join(f"information_schema.columns c{n}" for n in range(5))
+    got = maria(mariadb, "sql", "orders", query=many, error=1)
     assert (got.status, "ended after 1 s" in got.reason) == ("not_checked", True), got
