@@ -229,6 +229,10 @@ class _Known:
         self._runs = {n: _by_job(rows.values(), hollow) for n, rows in self._rows.items()}
         self._parents = _Parents(conn, self._rows, self._runs, since)
         self._silence = _Silence(conn, now)
+        self._paused = {
+            r["id"]
+            for r in conn.execute("select a.id from node n join alias a on a.node_id = n.id where n.paused")
+        }
 
     def of(self, row: dict[str, Any]) -> tuple[Health, datetime | None]:
         """What is known of one node, and when its SLA breaks next."""
@@ -241,14 +245,17 @@ class _Known:
         # a node that is late stays so however old the events are that are folded just now
         now = max(self._now, row["health_since"]) if row["health"] == "late" else self._now
         quiet = self._silence.quiet(runs)
-        waits = not quiet and not self._silence.is_over(runs)
-        heard = now if waits else None
+        over = self._silence.over_since(runs)
+        # where nothing more is expected nothing is due, and the age of what was written stays as it was
+        now = min(now, over) if over else now
+        paused = job in self._paused
+        heard = None if quiet or paused or over else now
         deaf = self._silence.deaf(newest.producer)
         parents, next_due = self._parents.of(job), self._parents.next_due(job, by_job[job])
         more: dict[str, Any] = {
             "parents": parents, "deaf": deaf, "next_due": next_due, "has_parent": self._parents.has(job)
         }  # fmt: skip
-        if len(by_job) == 1:
+        if len(by_job) == 1 or row["type"] == "job":
             verdict = judge_runs(runs, heard, **more)
         else:
             # several jobs write it: late is what the job of the newest run is
@@ -258,14 +265,16 @@ class _Known:
                 verdict = replace(worse(verdict, late), made_at=verdict.made_at, running=verdict.running)
             verdict = replace(verdict, next_at=late.next_at)
         limit, sla_at = judge_sla(row, runs, verdict.made_at, now, deaf=deaf, next_due=next_due)
-        whole = worse(verdict, limit) if waits else verdict
+        # of a job that its orchestrator paused nothing is due; the age of what it wrote counts on
+        whole = verdict if quiet or (paused and row["type"] == "job") else worse(verdict, limit)
         if whole.state == "late" and whole.since and row["health"] != "late":
             until = self._silence.doubt(newest.producer, whole.since, now)
             if until:
                 whole = replace(judge_runs(runs, None), next_at=until)
         if quiet:
             whole = Health("unknown", quiet[1], quiet[0], blind=True)
-        return replace(whole, made_at=verdict.made_at, running=verdict.running), sla_at
+        next_at = None if over else whole.next_at
+        return replace(whole, made_at=verdict.made_at, running=verdict.running, next_at=next_at), sla_at
 
     def waited_for(self, nodes: dict[UUID, dict[str, Any]], since: datetime) -> list[str]:
         """The names of those nodes of which something was due since then and was not heard."""
@@ -273,7 +282,7 @@ class _Known:
             row["name"]
             for n, row in nodes.items()
             for job, runs in self._runs.get(n, {}).items()
-            if was_due(runs, since, self._now, self._parents.next_due(job, runs))
+            if job not in self._paused and was_due(runs, since, self._now, self._parents.next_due(job, runs))
         ]
 
 
@@ -484,14 +493,14 @@ class _Silence:
     def __init__(self, conn: Conn, now: datetime) -> None:
         self._conn = conn
         self._quiet: dict[int, tuple[datetime, str]] = {}
-        self._over: set[int] = set()
+        self._over: dict[int, datetime] = {}
         self._heard: dict[int, datetime] = {}
         self._others: dict[int, bool] = {}
         for r in conn.execute("select id, name, quiet_since, retired_at, last_event_at from producer"):
             if r["last_event_at"] is not None:
                 self._heard[r["id"]] = r["last_event_at"]
             if r["retired_at"] is not None:
-                self._over.add(r["id"])
+                self._over[r["id"]] = r["retired_at"]
             elif r["quiet_since"] is not None:
                 since: datetime = r["quiet_since"]
                 self._quiet[r["id"]] = (since, f"its producer {r['name']} is quiet since {moment(since)}")
@@ -510,8 +519,11 @@ class _Silence:
         said = [self._quiet.get(r.producer) for r in newest]
         return said[-1] if all(said) else None
 
-    def is_over(self, runs: list[RunSeen]) -> bool:
-        return bool(self._over) and all(r.producer in self._over for r in runs)
+    def over_since(self, runs: list[RunSeen]) -> datetime | None:
+        """Since when nothing more is expected of these runs' job; None: more is."""
+        if not self._over or any(r.producer not in self._over for r in runs):
+            return None
+        return max(self._over[r.producer] for r in runs)
 
     def deaf(self, producer: int) -> list[Deaf]:
         return self._deaf.get(producer, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -249,6 +249,32 @@ def not_filled(conn: Conn, gap_id: int, error: str, again: datetime | None) -> N
     conn.execute(
         "update producer_gap set error = %s, next_try_at = %s where id = %s", (error[:500], again, gap_id)
     )
+
+
+def asked(conn: Conn) -> list[dict[str, Any]]:
+    """Producers whose Airflow can be asked: {id, name, connection_id}."""
+    return conn.execute(
+        """select p.id, p.name, p.connection_id from producer p join connection c on c.id = p.connection_id
+           where p.retired_at is null and c.retired_at is null order by p.id"""
+    ).fetchall()
+
+
+def pause(conn: Conn, producer_id: int, dags: Mapping[str, bool], now: datetime) -> int:
+    """Which of a producer's DAGs are paused, by name: their tasks with them; how many nodes changed."""
+    return conn.execute(
+        """
+        with said as (select * from unnest(%s::text[], %s::bool[]) x(name, paused)),
+        dags as (
+            select s.alias_id as id, x.paused from alias_sent s join said x on x.name = s.name
+            join alias a on a.id = s.alias_id and a.kind = 'dag' where s.producer_id = %s and s.type = 'job'),
+        whole as (
+            select id, paused from dags
+            union select c.id, d.paused from dags d join alias c on c.parent_id = d.id)
+        update node n set paused = w.paused, judge_at = %s from whole w join alias a on a.id = w.id
+        where n.id = a.node_id and n.paused <> w.paused
+        """,
+        (list(dags), list(dags.values()), producer_id, now),
+    ).rowcount
 
 
 def spoiled_keys(conn: Conn, producer_id: int) -> str:

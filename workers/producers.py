@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,8 @@ ABSENT_WITHIN = timedelta(hours=12)
 LEASE = timedelta(minutes=10)
 #: a gap that cannot be filled is tried again after this, doubled each time up to an hour
 RETRY = timedelta(seconds=30)
+#: seconds between two questions for the DAGs that are paused
+PAUSED_EVERY = 60.0
 #: runs that ended in the gap may have begun long before; Airflow tells of all that changed since then
 SLACK = timedelta(minutes=1)
 
@@ -225,6 +228,26 @@ def _fits(known: tuple[str, datetime | None] | None, run: airflow.RunState) -> b
     return state == run.outcome and (run.ended_at is None or abs(run.ended_at - ended) < timedelta(minutes=2))
 
 
+def paused(record: Record, settings: Settings, now: datetime | None = None) -> int:
+    """Ask each Airflow which of its DAGs are paused: nothing of theirs is due. How many nodes changed."""
+    now = now or datetime.now(UTC)
+    with record.tx() as conn:
+        rows = producers.asked(conn)
+    changed = 0
+    for row in rows:
+        try:
+            with record.tx() as conn:
+                link = opening.open_link(conn, settings, row["connection_id"])
+            with airflow.Client(link) as client:
+                dags = {d.dag_id: d.paused for d in client.dags()}
+        except (CannotLook, DlvError) as e:
+            log.info("which DAGs of %s are paused is not known: %s", row["name"], e)
+            continue
+        with record.tx() as conn:
+            changed += producers.pause(conn, row["id"], dags, now)
+    return changed
+
+
 # ---------------------------------------------------------------- Spark applications with nothing beneath
 
 
@@ -283,6 +306,7 @@ class Asking:
         self._record = record
         self._settings = settings
         self._thread: threading.Thread | None = None
+        self._paused_due = 0.0
 
     def __call__(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -294,6 +318,9 @@ class Asking:
             while fill(self._record, self._settings) > 0:
                 pass
             confirm(self._record, self._settings)
+            if time.monotonic() >= self._paused_due:
+                self._paused_due = time.monotonic() + PAUSED_EVERY
+                paused(self._record, self._settings)
         except DlvError as e:
             log.warning("asking failed: %s", e.message)
         except Exception:

@@ -157,6 +157,9 @@ select max(t.id) from transition t join node n on n.id = t.node_id and n.health 
 alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
 alter table node add column judge_at timestamptz default now(); -- when time alone may change its health next; null: only news can
 
+alter table node add column paused boolean not null default false; -- its orchestrator paused it, as a connection tells: never late
+create index node_paused on node (id) where paused;
+
 create index node_judge_at on node (judge_at) where judge_at is not null;
 
 -- ---------------------------------------------------------------- producers and the parts of DLV itself

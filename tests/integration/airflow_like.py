@@ -17,11 +17,12 @@ PAGE = 100
 
 @dataclass
 class AirflowLike:
-    """``runs`` and ``tasks`` are Airflow's own objects; ``asked`` the paths that were asked for, in order."""
+    """``runs``, ``tasks`` and ``dags`` are Airflow's own objects; ``asked`` the paths that were asked for, in order."""
 
     base: str = ""
     runs: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
+    dags: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     away: bool = False
 
@@ -33,6 +34,9 @@ class AirflowLike:
             return 200, {"version": "3.1.0"}
         if path == "/auth/token":
             return 201, {"access_token": "a-token"}
+        if path == "/api/v2/dags":
+            offset = int(query.get("offset", ["0"])[0])
+            return 200, {"dags": self.dags[offset : offset + PAGE], "total_entries": len(self.dags)}
         for end, key, rows in (
             ("/dags/~/dagRuns", "dag_runs", self.runs),
             ("/dags/~/dagRuns/~/taskInstances", "task_instances", self.tasks),

@@ -345,3 +345,30 @@ def test_no_producer_is_quiet_while_the_web_that_would_hear_it_is_away(record: R
     assert record.all("select 1 from incident") == []
     heard(record, p, [e for j in ("a", "b") for e in quarter(j, 11)], day(0, 172))
     assert states(record) == {"a": "ok", "b": "ok"}
+
+
+def test_a_paused_dag_and_its_tasks_are_never_late(
+    record: Record, settings: Settings, rest: AirflowLike
+) -> None:
+    p = producer(record)
+    connected(record, settings, p, rest.base)
+    for n in range(8):
+        due = day(n)
+        for dag in ("rests", "works"):
+            mine = f"{dag}-{n}"
+            one = {"due": due, "parent": (dag, mine)}
+            told = [
+                event(dag, "START", due, due=due, run=mine),
+                event(f"{dag}.task", "START", due, **one),
+                event(f"{dag}.task", "COMPLETE", due + timedelta(minutes=2), **one),
+                event(dag, "COMPLETE", due + timedelta(minutes=3), due=due, run=mine),
+            ]
+            tell(record, p, told, day(n, 5))
+    rest.dags = [{"dag_id": "rests", "is_paused": True}, {"dag_id": "works", "is_paused": False}]
+    assert watching.paused(record, settings, day(7, 10)) == 2
+    watching.step(record, day(9))
+    assert states(record) == {"rests": "ok", "rests.task": "ok", "works": "late", "works.task": "late"}
+    rest.dags[0]["is_paused"] = False
+    assert watching.paused(record, settings, day(9)) == 2
+    watching.step(record, day(9, 1))
+    assert set(states(record).values()) == {"late"}
