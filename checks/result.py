@@ -19,7 +19,7 @@ SAID = ("ok", "warn", "fail")
 class About:
     """What the record knows of the node a check speaks of. ``names``: (namespace, name) of each of its aliases, the one
     the check was made on first, as normalised. ``made_at``: end of the newest good run that wrote it, or of it.
-    ``event_at``: when an event last named it."""
+    ``event_at``: when an event last named it. ``quiet_since``: since when all who send events of it are quiet."""
 
     type: str = "dataset"
     kind: str = ""
@@ -27,6 +27,7 @@ class About:
     names: tuple[tuple[str, str], ...] = ()
     made_at: datetime | None = None
     event_at: datetime | None = None
+    quiet_since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,10 @@ def spec(conn: Conn, id_: UUID) -> Spec | None:
         """select c.id, c.name, c.kind, a.node_id, c.config, c.severity, c.every_seconds, c.connection_id, c.accepted,
                   c.begun_at, n.type, n.kind as node_kind, n.system, n.made_at, n.last_seen,
                   (select jsonb_agg(jsonb_build_array(o.namespace, o.name) order by o.id <> c.node_id, o.last_seen desc, o.id)
-                     from alias o where o.node_id = a.node_id) as names
+                     from alias o where o.node_id = a.node_id) as names,
+                  (select case when bool_and(p.quiet_since is not null) then max(p.quiet_since) end
+                     from alias o join alias_sent t on t.alias_id = o.id join producer p on p.id = t.producer_id
+                    where o.node_id = a.node_id and p.retired_at is null) as quiet_since
              from health_check c join alias a on a.id = c.node_id join node n on n.id = a.node_id
             where c.id = %s and c.retired_at is null""",
         (id_,),
@@ -146,7 +149,7 @@ def spec(conn: Conn, id_: UUID) -> Spec | None:
         severity=row["severity"], every_seconds=row["every_seconds"], connection_id=row["connection_id"],
         about=About(
             row["type"], row["node_kind"], row["system"], tuple((n[0], n[1]) for n in row["names"]), row["made_at"],
-            row["last_seen"],
+            row["last_seen"], row["quiet_since"],
         ),
         beats=tuple(beats(conn, id_)) if row["connection_id"] is None else (),
         accepted=row["accepted"],

@@ -14,7 +14,7 @@ import redis
 
 from errors import Unavailable
 from settings import Settings
-from store import beats, gaps, notifications, partitions, results, slots
+from store import beats, checks, gaps, notifications, partitions, results, slots
 from store.record import Record
 from workers import producers, wake, watch
 
@@ -58,6 +58,7 @@ def periodics(settings: Settings, record: Record) -> list[Periodic]:
             lambda: partitions.expire(record, settings.event_days, settings.run_days, settings.result_days),
         ),
         Periodic("old counts", 3600, lambda: expire_counts(record)),
+        Periodic("old heartbeats", 3600, lambda: expire_beats(record)),
         Periodic("old messages", 3600, lambda: expire_messages(record, settings.run_days)),
         Periodic("dead man", 5, watch.DeadMan(settings, record).step),
         Periodic("judging by time", 15, lambda: producers.step(record)),
@@ -160,6 +161,12 @@ def tick(record: Record, client: redis.Redis) -> list[str]:
     assert row is not None
     waiting = [q for q in wake.JOBS if row[q]]
     return [q for q in waiting if wake.wake(client, q)]
+
+
+def expire_beats(record: Record) -> None:
+    """Calls of heartbeats that judging no longer looks at."""
+    with record.tx() as conn:
+        checks.expire_beats(conn)
 
 
 def expire_sign_ins(record: Record) -> None:

@@ -22,6 +22,10 @@ SKEW = timedelta(minutes=5)
 
 def observe(spec: Spec, link: Link | None, now: datetime) -> Observation:
     by = spec.config["by"]
+    if by in ("run", "event") and spec.about.quiet_since is not None:
+        raise CannotLook(  # old news of a producer that sends none says nothing of the data
+            f"who sends its events is quiet since {_at(spec.about.quiet_since)}", step="answer", hint="see API keys: producers"
+        )  # fmt: skip
     if by == "run":
         if spec.about.made_at is None:
             raise CannotLook(

@@ -2,7 +2,8 @@
 
 What says that the target is down is a failure: nothing listens, nobody answers in time, TLS does not come about. What
 may as well be DLV's own affair is not: a name that does not resolve (its resolver, a typo), no way into a network, an
-address that the guard refuses, a certificate of an authority that it does not know, and, where the form does not say otherwise, a sign-in that is refused.
+address that the guard refuses, a certificate of an authority that the connection does not name, and, where the form
+does not say otherwise, a sign-in that is refused.
 """
 
 from __future__ import annotations

@@ -318,3 +318,44 @@ def test_looking_at_once_and_when_it_does_not_look(record: Record, settled: Any)
             checks.run(conn, ADA, id_)
         checks.mute(conn, ADA, id_, None)
     assert len(slots_of(record, id_)) == 1, "it looks as soon as it is no longer muted"
+
+
+# ---------------------------------------------------------------- age by what events said
+
+
+def test_age_by_events_is_unknown_while_who_sends_them_is_quiet(record: Record) -> None:
+    on = node(record)
+    now = datetime.now(UTC)
+    with record.tx() as conn:
+        said = {
+            "kind": "freshness", "name": "fresh", "node_id": on, "config": {"by": "run", "error_after": 3600},
+        }  # fmt: skip
+        made = edits.create(conn, ADA, said)
+
+    def look_at() -> Any:
+        with record.tx() as conn:
+            spec = checks.spec(conn, made["id"])
+        assert spec is not None
+        return registry.look(spec, None, Past(), now)
+
+    assert look_at().status == "not_checked", "no run of it is known"
+    with record.tx() as conn:
+        conn.execute("update node set made_at = %s where id = %s", (now - timedelta(minutes=59), on))
+    assert look_at().status == "ok"
+    with record.tx() as conn:
+        conn.execute("update node set made_at = %s where id = %s", (now - timedelta(minutes=61), on))
+    assert (look_at().status, look_at().health) == ("fail", "late")
+    with record.tx() as conn:
+        for name in ("one", "two"):
+            row = conn.execute("insert into producer (name) values (%s) returning id", (name,)).fetchone()
+            assert row is not None
+            conn.execute(
+                """insert into alias_sent (namespace, name, type, producer_id, alias_id)
+                   values ('n', 't', 'dataset', %s, %s)""",
+                (row["id"], on),
+            )
+        conn.execute("update producer set quiet_since = now() - interval '2 hours' where name = 'one'")
+    assert look_at().status == "fail", "the other one sends"
+    with record.tx() as conn:
+        conn.execute("update producer set quiet_since = now() - interval '1 hour' where name = 'two'")
+    assert (look_at().status, "quiet" in look_at().reason) == ("not_checked", True)
