@@ -128,4 +128,4 @@ def retire(call: Call, id: UUID) -> dict[str, Any]:
 @resource.post("/channels/{id}/test", need=ADMIN, returns=Tested)
 def test(call: Call, id: UUID) -> dict[str, Any]:
     """Send a test message now, and say what the receiver answered. It is in the delivery log too."""
-    return channels.test(call.dlv.record, call.dlv.settings, id)
+    return channels.test(call.dlv.record, call.dlv.settings, call.actor, id)

@@ -580,7 +580,7 @@ def run_test(id_: str | None) -> tuple[Any, Any]:
         raise PreventUpdate
     dlv = _deps.dlv()
     try:
-        said = channels.test(dlv.record, dlv.settings, nodes.uuid_of(id_))
+        said = channels.test(dlv.record, dlv.settings, auth.actor(), nodes.uuid_of(id_))
     except DlvError as e:
         said = {"ok": False, "message": e.message, "hint": e.hint or ""}
     return tested(said), f"tested {id_} {said}"

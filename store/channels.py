@@ -145,13 +145,14 @@ def retire(conn: Conn, actor: Actor, id_: UUID, version: int | None = None) -> d
     return get(conn, id_)
 
 
-def tested(conn: Conn, id_: UUID, ok: bool, message: str, hint: str) -> None:
+def tested(conn: Conn, actor: Actor, id_: UUID, ok: bool, message: str, hint: str) -> None:
     """Keep what the newest test message came to."""
     conn.execute(
         """update channel set last_test = jsonb_build_object('at', now(), 'ok', %s::boolean, 'message', %s::text,
                                                              'hint', %s::text) where id = %s""",
         (ok, message, hint, id_),
     )
+    audit.write(conn, actor, "channel.test", "channel", id_, None, {"ok": ok})
 
 
 def told(conn: Conn, ids: list[UUID]) -> dict[UUID, dict[str, Any]]:

@@ -185,7 +185,9 @@ def to_remind(conn: Conn, limit: int = 50) -> list[dict[str, Any]]:
 def retry(conn: Conn, actor: Actor, id_: UUID) -> dict[str, Any]:
     """Send a message that waits or was given up, now; its tries are counted anew."""
     row = conn.execute(
-        "select status, incident_id, held_until > now() as held from notification where id = %s for update",
+        """select n.status, n.event, n.incident_id, n.held_until > now() as held,
+                  (select i.status from incident i where i.id = n.incident_id) as incident_status
+             from notification n where n.id = %s for update""",
         (id_,),
     ).fetchone()
     if row is None:
@@ -195,6 +197,18 @@ def retry(conn: Conn, actor: Actor, id_: UUID) -> dict[str, Any]:
     if row["status"] not in ("pending", "failed"):
         raise Conflict(
             f"it is {row['status']}", field="id", hint="only what waits or failed can be tried again"
+        )
+    later = conn.execute(
+        """select n.event from notification n join notification o on o.id = %s
+            where n.incident_id = o.incident_id and n.channel_id = o.channel_id and n.seq > o.seq
+              and n.status in ('pending', 'delivered') limit 1""",
+        (id_,),
+    ).fetchone()
+    if later or (row["event"] != "resolve" and row["incident_status"] != "open"):
+        raise Conflict(
+            "it is out of date",
+            field="id",
+            hint="the channel was told what followed, or the incident is over",
         )
     if row["held"]:
         raise Conflict("it is being sent at this moment", field="id", hint="look again in a minute")

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from alerts import channels, message, routing
 from alerts.channels import NotSent
 from alerts.message import Dataset, Message
 from alerts.routing import Said
-from errors import DlvError, RecordAway
+from errors import DlvError, RecordAway, Unavailable
 from settings import Settings
 from store import alert_rules, incidents, notifications, silences, teams
 from store import channels as channel_store
@@ -35,6 +35,8 @@ THREADS, EACH = 16, 2
 PATIENCE = 0.2
 #: seconds a thread goes on trying to write down what came of a message while the record is away
 WRITE_DOWN = 90.0
+#: after which an incident that could not be told for a fault of ours is tried again; the others do not wait for it
+AGAIN = timedelta(minutes=1)
 
 
 def deliver(record: Record, settings: Settings) -> int:
@@ -53,14 +55,22 @@ def settle(timeout: float = 60.0) -> None:
 
 def tell(record: Record, settings: Settings, now: datetime | None = None, limit: int = 20) -> int:
     """Write to the outbox what channels have still to hear of incidents that are due; how many were due."""
+    at = now or datetime.now(UTC)
     with record.tx() as conn:
-        due = incidents.to_tell(conn, now or datetime.now(UTC), limit)
+        due = incidents.to_tell(conn, at, limit)
         if not due:
             return 0
         rules = alert_rules.active(conn)
-        quiet = silences.active(conn, now or datetime.now(UTC))
+        quiet = silences.active(conn, at)
         for row in due:
-            _tell_one(conn, settings, row, rules, quiet, now or datetime.now(UTC))
+            try:
+                with conn.transaction():
+                    _tell_one(conn, settings, row, rules, quiet, at)
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("INC-%s could not be told, and is tried again", row["number"])
+                incidents.told(conn, row["id"], row["severity"], again_at=at + AGAIN)
     return len(due)
 
 

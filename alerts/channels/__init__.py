@@ -111,7 +111,7 @@ def _whole(
         raise Invalid("a signing key has 16 characters or more", field="signing_key")
 
 
-def test(record: Record, settings: Settings, id_: UUID) -> dict[str, Any]:
+def test(record: Record, settings: Settings, actor: Actor, id_: UUID) -> dict[str, Any]:
     """Send a test message now and say what came of it: {ok, message, hint}; kept with the channel and in the log."""
     with record.tx() as conn:
         row = store.get(conn, id_)
@@ -125,7 +125,7 @@ def test(record: Record, settings: Settings, id_: UUID) -> dict[str, Any]:
     except DlvError as e:
         said, hint = e.message, e.hint or ""
     with record.tx() as conn:
-        store.tested(conn, id_, ok, said, hint)
+        store.tested(conn, actor, id_, ok, said, hint)
         notifications.test(
             conn,
             sent,

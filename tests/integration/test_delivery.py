@@ -295,6 +295,37 @@ def test_what_cannot_help_is_given_up_at_once_with_what_to_do(
         assert notifications.figures(conn)["channels"][0]["failing"] is None
 
 
+def test_what_is_out_of_date_is_not_sent_again(record: Record, told: Settings, http: Receiver) -> None:
+    """A pager must not be opened by hand for what is over."""
+    with record.tx() as conn:
+        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    t.a_rule(record, t.a_webhook(record, told, http.url))
+    http.last = 404
+    run(record, told)
+    t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
+    run(record, told)
+    with record.tx() as conn:
+        (row,) = notifications.page(conn)
+        with pytest.raises(Exception, match="out of date"):
+            notifications.retry(conn, ANNA, row["id"])
+    assert len(http.got) == 1, "who heard of no beginning hears of no end"
+
+
+def test_an_incident_that_cannot_be_told_holds_up_no_other(
+    record: Record, told: Settings, http: Receiver
+) -> None:
+    with record.tx() as conn:
+        broken = t.an_incident(conn, t.a_node(conn, "a"), blast=Jsonb({"datasets": ["not as agreed"]}))
+        good = t.an_incident(conn, t.a_node(conn, "b"))
+    t.a_rule(record, t.a_webhook(record, told, http.url))
+    run(record, told)
+    assert [b["incident"]["id"] for b in http.bodies()] == [str(good)]
+    with record.tx() as conn:
+        conn.execute("update incident set blast = '{}', notify_at = now() where id = %s", (broken,))
+    run(record, told)
+    assert [b["incident"]["id"] for b in http.bodies()] == [str(good), str(broken)]
+
+
 def test_given_up_after_the_last_try(record: Record, told: Settings, http: Receiver) -> None:
     with record.tx() as conn:
         t.an_incident(conn, t.a_node(conn, "orders"))
@@ -674,7 +705,7 @@ def test_one_incident_is_one_of_pagerduty(record: Record, told: Settings, http: 
 def test_secrets_are_sealed_and_shown_nowhere(record: Record, told: Settings, http: Receiver) -> None:
     hook = t.a_webhook(record, told, http.url)
     http.last = (500, {}, "no")
-    channels.test(record, told, hook)
+    channels.test(record, told, ANNA, hook)
     everything = str(record.all("select * from channel")) + str(record.all("select * from audit_log"))
     everything += str(record.all("select * from notification"))
     assert t.KEY not in everything
@@ -689,16 +720,16 @@ def test_a_secret_is_not_sent_to_another_place_unseen(record: Record, told: Sett
             conn, told, ANNA, hook,
             fields={"url": f"{http.url}/two"}, given={"signing_key": "another long signing key"}, version=None,
         )  # fmt: skip
-    assert channels.test(record, told, hook)["ok"]
+    assert channels.test(record, told, ANNA, hook)["ok"]
     assert http.got[0].path == "/two"
 
 
 def test_the_test_button_says_what_the_receiver_said(record: Record, told: Settings, http: Receiver) -> None:
     hook = t.a_webhook(record, told, http.url)
     http.answers = [(200, {}, "hello"), (403, {}, "who are you")]
-    assert channels.test(record, told, hook) == {"ok": True, "message": "200 hello", "hint": ""}
+    assert channels.test(record, told, ANNA, hook) == {"ok": True, "message": "200 hello", "hint": ""}
     assert http.bodies()[0]["event"] == "test"
-    said = channels.test(record, told, hook)
+    said = channels.test(record, told, ANNA, hook)
     assert (said["ok"], said["message"]) == (False, "the receiver answered 403: who are you")
     assert t.log(record) == [("test", "delivered"), ("test", "failed")]
     with record.tx() as conn:
