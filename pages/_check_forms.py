@@ -32,7 +32,7 @@ from store import checks as store
 _SEVERITY = [{"value": "error", "label": "fails the node"}, {"value": "warn", "label": "only warns"}]
 _MUTE = [("1", "an hour"), ("4", "4 hours"), ("24", "a day"), ("168", "a week")]
 #: how fields of checks are drawn by pages._declared
-_DRAWN = {"sql": "area", "duration": "text", "switch": "choice", "whole": "text", "number": "text"}
+_DRAWN = {"duration": "text", "switch": "choice", "whole": "text", "number": "text"}
 _YES_NO = (("yes", "Yes"), ("no", "No"))
 
 
@@ -69,14 +69,16 @@ def _written(f: Field, value: Any) -> str:
     if value is None:
         return ""
     if f.kind == "duration":
-        text = in_words(float(value)) if float(value) == int(value) and value >= 1 else f"{value:g} s"
-        try:  # words that would mean something else are not written
-            return text if seconds(text) == float(value) else f"{value:g} s"
-        except ValueError:
-            return f"{value:g} s"
+        return _time(float(value))
     if f.kind in ("number", "whole"):
         return f"{value:g}" if abs(float(value)) < 1e15 else str(value)
     return _text(value)
+
+
+def _time(value: float) -> str:
+    """Seconds in words that mean exactly them."""
+    text = in_words(value)
+    return text if seconds(text) == value else f"{value:g} s"
 
 
 def values(kind: Kind, config: Mapping[str, Any] | None) -> dict[str, str]:
@@ -218,7 +220,7 @@ def follow_kind(form: str, kind_name: str | None, node_id: str | None) -> tuple[
     with _deps.dlv().record.tx() as conn:
         ways = offer.ways(conn, kind, node)
     own = [w for w in ways if w["matches"]] or (ways if len(ways) == 1 else [])
-    common = {"name": name, "every_seconds": in_words(kind.every_seconds), "severity": "error"}
+    common = {"name": name, "every_seconds": _time(kind.every_seconds), "severity": "error"}
     return kind_options(node), [
         *_part(form, kind, ways, str(own[0]["id"]) if own else None, values(kind, None)),
         html.Hr(className="form-line"),
@@ -270,7 +272,7 @@ def open_edit(form: str, id_: str | None) -> Opened:
     if way and all(str(w["id"]) != way for w in ways):
         ways = [*ways, {"id": way, "name": f"{row['connection_name']} (retired)", "matches": False}]
     now: dict[str, Any] = values(kind, row["config"]) | {
-        "name": row["name"], "every_seconds": in_words(row["every_seconds"]), "severity": row["severity"],
+        "name": row["name"], "every_seconds": _time(row["every_seconds"]), "severity": row["severity"],
         "connection_id": way, "node_id": str(row["node_id"]),
     }  # fmt: skip
     known = [_node_forms.option(node)] if node else []

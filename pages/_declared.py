@@ -17,7 +17,7 @@ from pages import _forms
 
 #: how many of six columns a field takes
 _WIDTH = {
-    "host": 4, "port": 2, "number": 3, "choice": 3, "url": 6, "hosts": 6, "path": 6, "area": 6, "pem": 6, "text": 3, "header": 3,
+    "host": 4, "port": 2, "number": 3, "choice": 3, "url": 6, "hosts": 6, "path": 6, "area": 6, "pem": 6, "sql": 6, "text": 3, "header": 3,
 }  # fmt: skip
 When = tuple[str, tuple[str, ...]]
 SET = "Set; write to replace it"
@@ -122,6 +122,8 @@ def _component(form: str, f: Declared, value: Any, kept: bool) -> Component:
     if f.kind == "pem":
         more["placeholder"] = "-----BEGIN CERTIFICATE-----"
         return _forms.area(form, f.name, f.label, value, className="mono-field", minRows=3, maxRows=6, **more)
+    if f.kind == "sql":
+        return _forms.area(form, f.name, f.label, value, className="mono-field", minRows=4, **more)
     if f.kind == "area":
         return _forms.area(form, f.name, f.label, value, **more)
     return _forms.text(form, f.name, f.label, value, autoComplete="off", **more)
