@@ -208,6 +208,13 @@ def _picture(
     }
 
 
+def among(dlv: Dlv, ids: Iterable[str | UUID]) -> list[dict[str, Any]]:
+    """The edges that hold now among these nodes, as :func:`around` has them."""
+    with dlv.record.tx() as conn:
+        rows = store.induced(conn, [UUID(str(i)) for i in ids], None)
+    return [_edge(r, None) | {"source": str(r["source"]), "target": str(r["target"])} for r in rows]
+
+
 def _edge(row: Mapping[str, Any], as_of: datetime | None) -> dict[str, Any]:
     return {
         "id": str(row["ids"][0]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 import dash
 import dash_mantine_components as dmc
@@ -20,6 +21,7 @@ from errors import DlvError
 from pages import _deps, _drawer, _search
 from pages import _words as words
 from pages._icons import glyph, ic
+from store import standing as standing_of
 
 #: milliseconds between two looks at what has changed
 BEAT = 5_000
@@ -76,6 +78,7 @@ def layout() -> Component:
                 dcc.Store(id="beat-busy", data=False),
                 dcc.Store(id="pulse"),
                 dcc.Store(id="shell-nil"),
+                dcc.Store(id="env-nil"),
             ]
         ),
     )
@@ -107,6 +110,17 @@ def _top() -> Component:
                 id="search-open",
                 className="find",
                 **{"aria-haspopup": "dialog", "aria-keyshortcuts": "Control+K"},
+            ),
+            dmc.Select(
+                id="env",
+                data=[],
+                value="",
+                allowDeselect=False,
+                searchable=False,
+                size="xs",
+                className="env gone",
+                comboboxProps={"shadow": "md"},
+                **{"aria-label": "Environment"},
             ),
             html.Div(className="grow"),
             html.Nav(id="counts", className="counts", **{"aria-label": "What is broken now"}),
@@ -175,26 +189,49 @@ def _main() -> Component:
     Output("pulse", "data"),
     Input("beat", "data"),
     State("pulse", "data"),
+    State("env", "value"),
     running=[(Output("beat-busy", "data"), True, False)],
 )
-def beat(_: object, last: str | None) -> tuple[Any, Any, Any]:
+def beat(_: object, last: str | None, environment: str | None) -> tuple[Any, Any, Any]:
     """What the header counts, from the one query of all counts, and what part of DLV is away.
 
     ``pulse`` changes when health or standing did, and once a minute for what says how long ago something was: pages
     listen to it, so that a beat in which nothing happened costs them nothing.
     """
     try:
-        now = status.counts(_deps.dlv())
+        now = status.counts(_deps.dlv(), [environment] if environment else [])
         standing = status.standing(_deps.dlv())
     except DlvError as e:
         return no_update, notice(f"{e.message}. The page shows what it last knew."), no_update
     health = [now[k] for k in ("failed", "late", "warn", "ok", "unknown", "total", "running")]
     minute = int(time.time() // 60)
     down = sorted(name for name, part in now["parts"].items() if not part["ok"]), now.get("nobody_told")
-    pulse = f"{hash((standing.roots, standing.symptoms, standing.at_risk)):x} {health} {minute} {now['reason']} {down}"
+    pulse = f"{hash((standing.roots, standing.symptoms, standing.at_risk)):x} {health} {minute} {now['reason']} {down} {environment}"
     if pulse == last:
         return no_update, no_update, no_update
     return counts(now), away(now), pulse
+
+
+@callback(
+    Output("env", "data"),
+    Output("env", "value"),
+    Output("env", "className"),
+    Input("env", "id"),
+    State("_pages_location", "search"),
+)
+def environments(_: object, search: str | None) -> tuple[Any, Any, Any]:
+    """What the header's field offers: shown where there is more than one environment to choose from."""
+    asked = parse_qs((search or "").lstrip("?")).get("environment", [])
+    try:
+        with _deps.dlv().record.tx() as conn:
+            known = standing_of.environments(conn)
+    except DlvError:
+        known = []
+    data = [
+        {"value": "", "label": "All environments"},
+        *({"value": e, "label": e} for e in sorted({*known, *asked})),
+    ]
+    return data, asked[0] if len(asked) == 1 else "", "env" if len(known) > 1 or asked else "env gone"
 
 
 def counts(now: dict[str, Any]) -> list[Component]:
@@ -264,6 +301,11 @@ clientside_callback(
     Output("beat", "data"),
     Input("tick", "n_intervals"),
     State("beat-busy", "data"),
+)
+clientside_callback(
+    ClientsideFunction("dlv", "environment"),
+    Output("env-nil", "data"),
+    Input("env", "value"),
 )
 clientside_callback(
     ClientsideFunction("dlv", "scheme"),

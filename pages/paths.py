@@ -10,7 +10,7 @@ from dash import Input, Output, State, callback, dcc, html, no_update
 from dash.development.base_component import Component
 
 from answers import layout as placing
-from answers import nodes, paths
+from answers import lineage, nodes, paths
 from errors import DlvError
 from pages import _canvas, _deps
 from pages import _words as words
@@ -153,19 +153,17 @@ def view(said: dict[str, Any]) -> dict[str, Any]:
         n | {"x": at[n["id"]][0], "y": at[n["id"]][1], "more": {"upstream": 0, "downstream": 0}}
         for n in said["nodes"]
     ]
-    edges = [
-        {
-            "id": "",
-            "source": s,
-            "target": t,
-            "age": "fresh",
-            "last_seen": None,
-            "standin": False,
-            "provenance": [],
-            "via": [],
-        }
-        for s, t in pairs
-    ]
+    # an edge leads to its drawer; between two nodes with a stand-in job between them there is none by itself
+    known = {(e["source"], e["target"]): e for e in lineage.among(_deps.dlv(), ids)}
+    unknown: dict[str, Any] = {
+        "id": "",
+        "age": "fresh",
+        "last_seen": None,
+        "standin": False,
+        "provenance": [],
+        "via": [],
+    }
+    edges = [known.get((s, t)) or unknown | {"source": s, "target": t} for s, t in pairs]
     return _canvas.compact(
         {"node": said["from"], "nodes": drawn, "edges": edges, "folded": [], "cut": said["cut"]}
     )

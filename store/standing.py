@@ -33,6 +33,15 @@ def counts(conn: Conn, environments: Sequence[str] = ()) -> dict[str, Any]:
     return row
 
 
+def environments(conn: Conn) -> list[str]:
+    """The environments of nodes on the map, by name."""
+    rows = conn.execute(
+        """select distinct environment from node n
+            where n.retired_at is null and n.dropped_at is null and not n.standin order by 1 limit 200"""
+    )
+    return [r["environment"] for r in rows]
+
+
 def within(conn: Conn, ids: list[UUID], environments: Sequence[str]) -> frozenset[UUID]:
     """Which of these nodes are in these environments."""
     rows = conn.execute(

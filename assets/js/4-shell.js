@@ -49,6 +49,9 @@
 
   // ---------------------------------------------------------------- going places
 
+  const rawPush = history.pushState.bind(history);
+  const rawReplace = history.replaceState.bind(history);
+
   /** Within the app: Dash's router hears of it and the page is not loaded again. */
   dlv.go = (href) => {
     history.pushState({}, "", href);
@@ -72,19 +75,66 @@
     const q = new URLSearchParams();
     for (const [k, vs] of Object.entries(now)) for (const v of vs) q.append(k, v);
     const href = `${location.pathname}?${q}`;
-    if (href !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"]({}, "", href);
+    if (href !== location.pathname + location.search) (replace ? rawReplace : rawPush)({}, "", href);
+    showEnvironment();
     if (!quiet) set(`${prefix}-ask`, { data: now });
     dlv.controls?.();
   };
 
-  // back and forward inside one page: the store that holds the question follows the URL
-  window.addEventListener("popstate", () => {
+  /** The page asks what the URL says; false where the URL is another page's. */
+  function follow() {
     const ask = document.querySelector("[data-ask]");
-    if (ask && ask.dataset.path === location.pathname) {
-      set(`${ask.dataset.ask}-ask`, { data: dlv.params() });
-      dlv.controls?.();
-    }
-  });
+    if (!ask || ask.dataset.path !== location.pathname) return false;
+    set(`${ask.dataset.ask}-ask`, { data: dlv.params() });
+    dlv.controls?.();
+    return true;
+  }
+  // back and forward inside one page: the store that holds the question follows the URL. The router is not told, for it
+  // would make the page, and with it the canvas, anew
+  window.addEventListener("popstate", (e) => {
+    if (follow()) e.stopImmediatePropagation();
+    showEnvironment();
+  }, true);
+  // a link to the page that is open: the router may think that it is there already
+  window.addEventListener("_dashprivate_pushstate", follow);
+
+  // ---------------------------------------------------------------- the environment, in the URL of every page
+
+  const environments = () => new URLSearchParams(location.search).getAll("environment");
+  let chosen = "";
+  /** Going to another page keeps the environment, unless that page's address says one of its own. */
+  history.pushState = (state, title, url) => {
+    const to = url ? new URL(url, location.href) : null;
+    if (to && to.origin === location.origin && !to.searchParams.has("environment"))
+      for (const one of environments()) to.searchParams.append("environment", one);
+    rawPush(state, title, to ? to.pathname + to.search + to.hash : url);
+    showEnvironment();
+  };
+  history.replaceState = (...how) => {
+    rawReplace(...how);
+    showEnvironment();
+  };
+  /** The field in the header says what the URL says. */
+  function showEnvironment() {
+    const now = environments();
+    const one = now.length === 1 ? now[0] : "";
+    if (one === chosen || !document.getElementById("env")) return;
+    chosen = one;
+    set("env", { value: one });
+    set("beat", { data: Date.now() });
+  }
+  clientside.environment = (value) => {
+    if (value === null || value === undefined || value === chosen || !window.dash_clientside.callback_context.triggered_id) return none();
+    chosen = value;
+    const q = new URLSearchParams(location.search);
+    q.delete("environment");
+    q.delete("cursor");
+    if (value) q.set("environment", value);
+    rawPush({}, "", location.pathname + (q.size ? `?${q}` : ""));
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    set("beat", { data: Date.now() });
+    return none();
+  };
 
   // ---------------------------------------------------------------- search
 

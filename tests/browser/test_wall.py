@@ -1,0 +1,286 @@
+"""The wall in a real browser: what broke and why at one glance, polls that change nothing, old data that looks old."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import estate
+import pytest
+from browsing import Site
+from test_lineage import until
+
+from answers import wall
+
+pytestmark = pytest.mark.browser
+
+
+def go(page: Any, site: Site, path: str = "/") -> None:
+    page.goto(site.url + path)
+    until(page, "document.getElementById('wall')?.dataset.drawn")
+
+
+def tile(page: Any, name: str) -> Any:
+    return page.locator(".tile", has=page.locator("b", has_text=name))
+
+
+def test_what_broke_stands_on_top_and_tells_root_symptom_and_risk_apart(site: Site, page: Any) -> None:
+    go(page, site)
+    [card] = page.locator(".broken").all()
+    said = card.inner_text()
+    assert "payments_daily.load_payments" in said and estate.ERROR in said and "13 nodes" in said
+    classes = {
+        n: tile(page, n).first.get_attribute("class") for n in ("load_payments", "stg_payments", "fct_orders")
+    }
+    assert "t-root" in classes["load_payments"]
+    assert "t-symptom" in classes["stg_payments"] and "t-at_risk" in classes["fct_orders"]
+    styles = [
+        tile(page, n).first.evaluate("e => getComputedStyle(e).borderStyle")
+        for n in ("stg_payments", "fct_orders")
+    ]
+    assert styles == ["solid", "dashed"], "told apart by shape, not by colour alone"
+    names = page.locator(".wall-group").first.locator(".tile b").all_inner_texts()
+    assert names[0] == "load_payments", "worst first"
+    counts = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('#counts .count')].map(c => [c.className.match(/c-(\\w+)/)[1], +c.querySelector('b').textContent]))"
+    )
+    assert (
+        page.locator("#wall-title").inner_text()
+        == f"{counts['root']} root cause and {counts['failed'] - counts['root']} symptoms, {counts['at_risk']} nodes at risk"
+    )
+
+
+def test_a_red_tile_says_its_root_cause_first_without_another_page(site: Site, page: Any) -> None:
+    go(page, site)
+    page.locator(".wall-group", has_text="Postgres").locator(".tile", has_text="stg_payments").click()
+    drawer = page.locator("#drawer.open")
+    drawer.locator(".why-cause").wait_for()
+    assert page.url.rstrip("/") == site.url
+    said = drawer.inner_text()
+    assert (
+        said.index("payments_daily.load_payments")
+        < said.index(estate.ERROR)
+        < said.index("Blast radius · 13 nodes")
+    )
+    assert said.index("Who to call") < said.index("This node: failed")
+    steps = drawer.locator(".why-path .step").all_inner_texts()
+    assert [s.split("\n")[0].split("task")[0].split("model")[0] for s in steps] == [
+        "load_payments",
+        "payments",
+        "stg_payments",
+        "stg_payments",
+    ]
+    drawer.locator(".why-path .step").first.click()
+    drawer.locator("h2", has_text="payments_daily.load_payments").first.wait_for()
+
+
+def test_an_unchanged_poll_is_empty_and_touches_nothing(site: Site, page: Any) -> None:
+    go(page, site)
+    page.evaluate(
+        "window.touched = 0; new MutationObserver(l => { window.touched += l.length; }).observe(document.getElementById('wall-tiles'), {subtree: true, childList: true, attributes: true, characterData: true})"
+    )
+    answers: list[tuple[int, int]] = []
+    page.on(
+        "response",
+        lambda r: (
+            answers.append((r.status, len(r.body()) if r.status == 200 else 0))
+            if "/api/v1/wall" in r.url
+            else None
+        ),
+    )
+    wall.forget(site.web.record)
+    page.evaluate("dlv.wall.poll()")
+    until(page, "dlv.wall.state().asOf > Date.now() - 2000")
+    assert answers and {a[0] for a in answers} == {304}
+    assert page.evaluate("window.touched") == 0
+
+
+def test_news_change_the_tiles_that_changed_and_keep_the_focus(site: Site, page: Any) -> None:
+    go(page, site)
+    kept = tile(page, "product_funnel").first
+    kept.focus()
+    page.evaluate("window.kept = document.activeElement")
+    assert "t-root" in tile(page, "load_payments").first.get_attribute("class")
+    estate.seed(site.web.record, estate.recover(estate.utcnow()))
+    site.project()
+    wall.forget(site.web.record)
+    page.evaluate("dlv.wall.poll()")
+    until(page, "!document.querySelector('.tile.t-root')")
+    assert page.evaluate("document.activeElement === window.kept && window.kept.isConnected")
+    page.locator(".count.c-failed b", has_text="0").wait_for()
+
+
+def test_filters_and_groups_stand_in_the_url(site: Site, page: Any) -> None:
+    go(page, site)
+    before = page.locator(".tile").count()
+    page.get_by_role("button", name="Not healthy").click()
+    until(page, "n => document.querySelectorAll('.tile').length < n", arg=before)
+    assert page.locator(".tile.t-ok").count() == 0 and "shown=bad" in page.url
+    page.get_by_role("button", name="Pipeline").click()
+    until(
+        page,
+        "[...document.querySelectorAll('.wall-group h2')].some(h => h.textContent.includes('payments_daily'))",
+    )
+    first = page.locator(".wall-group").first
+    assert "payments_daily" in first.locator("h2").inner_text()
+    assert {"load_payments", "payments"} <= set(first.locator(".tile b").all_inner_texts()), (
+        "with what its jobs write"
+    )
+    page.locator("#wall-q").fill("stg")
+    until(page, "[...document.querySelectorAll('.tile b')].every(b => b.textContent.includes('stg'))")
+    page.reload()
+    until(page, "document.getElementById('wall')?.dataset.drawn")
+    assert set(page.locator(".tile b").all_inner_texts()) == {"stg_payments"}
+    assert page.locator("#wall-q").input_value() == "stg"
+    page.get_by_role("button", name="Team").click()
+    until(
+        page,
+        "[...document.querySelectorAll('.wall-group h2')].some(h => h.textContent.includes('Analytics engineering'))",
+    )
+
+
+def test_tiles_are_walked_with_keys(site: Site, page: Any) -> None:
+    go(page, site)
+    assert page.locator(".tile[tabindex='0']").count() == 1, "one stop of the Tab key"
+    page.locator(".tile[tabindex='0']").focus()
+    first = page.evaluate("document.activeElement.querySelector('b').textContent")
+    page.keyboard.press("ArrowRight")
+    second = page.evaluate("document.activeElement.querySelector('b').textContent")
+    assert first == "load_payments" and second != first
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.querySelector('b').textContent") == second
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.locator("#drawer.open h2", has_text="load_payments").first.wait_for()
+
+
+def test_where_dlv_does_not_answer_the_wall_is_old_and_says_since_when(site: Site, page: Any) -> None:
+    go(page, site)
+    assert page.locator("#wall.stale").count() == 0
+    page.route("**/api/v1/wall*", lambda route: route.abort())
+    page.evaluate("dlv.wall.poll()")
+    page.locator("#wall.stale").wait_for()
+    said = page.locator("#wall-down").inner_text()
+    assert "DLV does not answer since" in said and "nothing on it is news" in said
+    assert "As of" in page.locator("#wall-age").inner_text()
+    assert (
+        page.locator(".tile").first.evaluate("e => getComputedStyle(e.closest('.wall-tiles')).filter")
+        != "none"
+    )
+    page.unroute("**/api/v1/wall*")
+    page.evaluate("dlv.wall.poll()")
+    page.locator("#wall:not(.stale)").wait_for()
+    assert page.locator("#wall-down").inner_text() == ""
+    page.route(
+        "**/api/v1/wall*",
+        lambda route: route.fulfill(status=401, body='{"error": {"message": "the session has ended"}}'),
+    )
+    page.evaluate("dlv.wall.poll()")
+    page.get_by_role("link", name="Sign in again").wait_for()
+    page.said[:] = [s for s in page.said if "Failed to load resource" not in s and "failed:" not in s]
+
+
+def test_with_the_graph_away_the_wall_says_so_and_all_that_is_bad_still_shows(
+    site: Site, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from answers import status
+    from errors import GraphAway
+    from graph import reach
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise GraphAway("the graph does not answer")
+
+    for name in ("below", "impact", "ancestors_among", "shortest"):
+        monkeypatch.setattr(reach, name, away)
+    status.forget(site.web.record)
+    wall.forget(site.web.record)
+    go(page, site)
+    page.locator("#wall-down", has_text="The graph is down since").wait_for()
+    assert "root causes are not known" in page.locator("#wall-title").inner_text()
+    assert page.locator(".broken").count() == 4 and page.locator(".tile.t-failed").count() == 4
+    page.locator(".tile.t-failed").first.click()
+    page.locator("#drawer.open .why-cause").wait_for()
+    page.goto(f"{site.url}/lineage?node={site.id('shop.analytics.fct_payments')}")
+    until(page, "window.dlv?.canvases?.get('lineage')?.rows.size > 1"), "the map is drawn from the record"
+    page.locator("#away", has_text="The graph is away since").wait_for()
+    page.goto(f"{site.url}/impact?node={site.id('shop.raw.payments')}")
+    page.get_by_text("graph", exact=False).first.wait_for()
+
+
+def test_a_screen_that_nobody_touches_is_dark_without_menus_and_turns_its_pages(
+    site: Site, page: Any
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 620})
+    go(page, site, "/wall?kiosk=1")
+    assert not page.locator(".top").is_visible() and not page.locator(".side").is_visible()
+    assert page.evaluate("document.documentElement.getAttribute('data-mantine-color-scheme')") == "dark"
+    assert page.locator(".tile.t-root").is_visible()
+    pages = page.evaluate("dlv.wall.state().pages.length")
+    if pages > 1:
+        assert page.locator("#wall-page").inner_text() == f"1 of {pages}"
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    page.keyboard.press("Escape")
+    page.locator(".side").wait_for()
+
+
+def many(site: Site, n: int) -> None:
+    """More tiles, one in fifty of them failed."""
+    with site.web.record.tx() as conn:
+        conn.execute(
+            """insert into node (id, type, kind, system, environment, namespace, name, health, health_since, health_reason,
+                                 first_seen, last_seen)
+               select gen_random_uuid(), 'job', 'task', (array['airflow', 'spark', 'kafka', 'snowflake'])[1 + i %% 4], 'prod',
+                      'prod-' || i %% 7, 'dag_' || i / 9 || '.task_' || i, case when i %% 50 = 0 then 'failed' else 'ok' end,
+                      now() - interval '3 hours', case when i %% 50 = 0 then 'exit code 137' else '' end, now() - interval '9 days', now()
+                 from generate_series(1, %s) i""",
+            (n,),
+        )
+    from answers import status
+
+    status.forget(site.web.record)
+    wall.forget(site.web.record)
+
+
+def test_five_thousand_nodes_are_usable(site: Site, page: Any) -> None:
+    many(site, 5000)
+    go(page, site)
+    assert page.evaluate("dlv.wall.state().rows") > 5000
+    assert page.locator(".tile").count() < 1000, "what is healthy is folded"
+    assert page.locator(".tile.t-root, .tile.t-failed").count() >= 100, "nothing that is bad is"
+    fold = page.locator("[data-wall-fold]", has_text="healthy").first
+    before = page.locator(".tile").count()
+    fold.click()
+    until(page, "n => document.querySelectorAll('.tile').length > n", arg=before)
+    assert page.locator("[data-wall-more]").count() >= 1, "a window of them at a time"
+    took = page.evaluate("dlv.wall.draw(), dlv.wallTook")
+    page.locator("#wall-q").fill("task_4999")
+    until(page, "document.querySelectorAll('.tile').length === 1")
+    print("drawing 5,000 again took", round(took), "ms")
+
+
+def test_an_empty_estate_says_how_the_first_event_gets_here(site: Site, page: Any) -> None:
+    with site.web.record.tx() as conn:
+        conn.execute("update node set retired_at = now()")
+    from answers import status
+
+    status.forget(site.web.record)
+    wall.forget(site.web.record)
+    go(page, site)
+    page.get_by_text("Nothing has arrived yet").wait_for()
+    assert not page.locator("#wall-tools").is_visible()
+
+
+def test_the_same_words_and_colours_everywhere(site: Site, page: Any) -> None:
+    go(page, site)
+    colour = "e => getComputedStyle(e).color"
+    root = page.locator(".count.c-root .glyph").evaluate(colour)
+    assert tile(page, "load_payments").first.locator(".glyph").evaluate(colour) == root
+    said = json.loads(page.evaluate("JSON.stringify(dlv.WORD)"))
+    from pages import _words
+
+    assert said == _words.HEALTH
+    page.goto(f"{site.url}/catalog?q=load_payments")
+    page.locator(".ag-row .tag.solid", has_text="Root cause").wait_for()
+    page.locator(".ag-row [data-open]").first.click()
+    page.locator("#drawer.open .tag.solid.c-root", has_text="Root cause").first.wait_for()
