@@ -97,7 +97,7 @@ def page(i: Mapping[str, Any]) -> list[Any]:
 def _head(i: Mapping[str, Any]) -> Component:
     said = [words.stamp(i["opened_at"]), f"began {words.ago(i['opened_at'])}"]
     if i["resolved_at"]:
-        said = [f"lasted {words.lasted(i['age_seconds'])}", f"resolved {words.ago(i['resolved_at'])}"]
+        said = [f"lasted {words.lasted(_lasted(i))}", f"resolved {words.ago(i['resolved_at'])}"]
     if i["reopened"]:
         said.append(f"reopened {words.many(i['reopened'], 'time')}")
     return html.Header(
@@ -129,6 +129,12 @@ def _head(i: Mapping[str, Any]) -> Component:
         ],
         className="incident-head",
     )
+
+
+def _lasted(i: Mapping[str, Any]) -> float | None:
+    """Seconds from its beginning to its resolution."""
+    began, ended = words.when(i["opened_at"]), words.when(i["resolved_at"])
+    return (ended - began).total_seconds() if began and ended else None
 
 
 def _acts(i: Mapping[str, Any]) -> Component:

@@ -168,7 +168,7 @@
       const what = trouble.out ? "You are signed out" : trouble.text.replace(/\.$/, "");
       lines.push([`${what} since ${clock(trouble.since)}.`, shown ? `The wall shows ${clock(asOf)}; nothing on it is news.` : "Nothing can be shown.", trouble.out]);
     } else if (shown && Date.now() - asOf > OLD) lines.push([`DLV has not answered since ${clock(asOf)}.`, "Nothing on the wall is news.", false]);
-    for (const d of shown?.down || []) lines.push([`${d.name} is down${d.since ? ` since ${when(d.since)}` : ""}.`, `${d.means[0].toUpperCase()}${d.means.slice(1)}.`, false]);
+    for (const d of shown?.down || []) lines.push([d.since ? `${d.name} is down since ${when(d.since)}.` : `${d.name} does not run.`, `${d.means[0].toUpperCase()}${d.means.slice(1)}.`, false]);
     if (shown?.cut) lines.push([`${shown.rows.length.toLocaleString("en")} of ${shown.total.toLocaleString("en")} tiles are shown, the worst.`, "Filter to see others.", false]);
     const place = $("wall-down");
     const key = JSON.stringify(lines);
@@ -210,11 +210,12 @@
   }
 
   function sentence(c) {
-    if (!c.failed && !c.late) return shown.incidents.length ? many(c.incidents.open, "open incident") : "Nothing is failed or late";
+    const risk = c.at_risk ? `, ${many(c.at_risk, "node")} at risk` : "";
+    if (!c.failed && !c.late) return (c.incidents.open ? many(c.incidents.open, "open incident") : "Nothing is failed or late") + risk;
     if (c.roots === null) return `${c.failed} failed, ${c.late} late; root causes are not known while the graph is away`;
     let said = many(c.roots, "root cause");
     if (c.symptoms) said += ` and ${many(c.symptoms, "symptom")}`;
-    return said + (c.at_risk ? `, ${many(c.at_risk, "node")} at risk` : ", nothing else at risk");
+    return said + (risk || ", nothing else at risk");
   }
   function below(c) {
     const said = [`${many(c.total, "node")} on the map`];

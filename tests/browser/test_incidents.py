@@ -73,7 +73,7 @@ def test_on_a_phone_all_is_there_and_acknowledge_is_one_big_button(
         "In this incident",
         "Timeline",
         "Severity",
-        "Blast radius",
+        "nodes downstream",
         "Who to call",
     ]
     places = [said.index(s) for s in order]

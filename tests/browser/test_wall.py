@@ -126,12 +126,12 @@ def test_filters_and_groups_stand_in_the_url(site: Site, page: Any) -> None:
     assert {"load_payments", "payments"} <= set(first.locator(".tile b").all_inner_texts()), (
         "with what its jobs write"
     )
-    page.locator("#wall-q").fill("stg")
+    page.locator("#wall-q").fill("stg_")
     until(page, "[...document.querySelectorAll('.tile b')].every(b => b.textContent.includes('stg'))")
     page.reload()
     until(page, "document.getElementById('wall')?.dataset.drawn")
     assert set(page.locator(".tile b").all_inner_texts()) == {"stg_payments"}
-    assert page.locator("#wall-q").input_value() == "stg"
+    assert page.locator("#wall-q").input_value() == "stg_"
     page.get_by_role("button", name="Team").click()
     until(
         page,
@@ -284,3 +284,48 @@ def test_the_same_words_and_colours_everywhere(site: Site, page: Any) -> None:
     page.locator(".ag-row .tag.solid", has_text="Root cause").wait_for()
     page.locator(".ag-row [data-open]").first.click()
     page.locator("#drawer.open .tag.solid.c-root", has_text="Root cause").first.wait_for()
+
+
+def test_one_environment_is_kept_over_all_pages(site: Site, page: Any) -> None:
+    with site.web.record.tx() as conn:
+        conn.execute("update node set environment = 'staging' where namespace = 'spark-prod'")
+    wall.forget(site.web.record)
+    go(page, site)
+    everything = page.evaluate("dlv.wall.state().rows")
+    page.locator("#env").click()
+    page.get_by_role("option", name="staging").click()
+    until(page, "n => (dlv.wall.state().rows || n) < n", arg=everything)
+    assert page.url.endswith("/?environment=staging")
+    page.locator(".count.c-failed.zero").wait_for()
+    page.get_by_role("link", name="Catalog").click()
+    until(page, "document.getElementById('catalog-total')?.textContent.includes('nodes')")
+    said = site.web.client().get("/api/v1/status?environment=staging", headers=site.web.bearer("viewer")).json
+    until(
+        page,
+        "n => document.getElementById('catalog-total').textContent.startsWith(n + ' ')",
+        arg=str(said["total"]),
+    )
+    assert page.url.endswith("/catalog?environment=staging")
+    page.reload()
+    until(page, "document.getElementById('env')?.value === 'staging'")
+    page.locator("#env").click()
+    page.get_by_role("option", name="All environments").click()
+    until(page, "location.search === ''")
+
+
+def test_back_keeps_the_canvas_and_edges_of_a_path_open_their_drawer(site: Site, page: Any) -> None:
+    page.goto(f"{site.url}/lineage?node={site.id('shop.analytics.stg_payments')}")
+    until(page, "window.dlv?.canvases?.get('lineage')?.rows.size > 1")
+    page.evaluate("window.before = [dlv.canvases.get('lineage').cy, dlv.canvases.get('lineage').rows.size]")
+    page.get_by_label("Downstream: more hops").click()
+    until(page, "dlv.canvases.get('lineage').rows.size > window.before[1]")
+    page.go_back()
+    until(page, "dlv.canvases.get('lineage').rows.size === window.before[1]")
+    assert page.evaluate("dlv.canvases.get('lineage').cy === window.before[0]"), (
+        "the canvas was not made anew"
+    )
+    page.goto(f"{site.url}/paths?from={site.id('shop.raw.payments')}&to={site.id('Finance close')}")
+    page.locator(".path-one").first.wait_for()
+    until(page, "window.dlv?.canvases?.get('paths')?.cy.edges().length > 2")
+    page.evaluate("dlv.canvases.get('paths').cy.edges()[0].emit('tap')")
+    page.locator("#drawer.open h2", has_text="Edge").first.wait_for()
