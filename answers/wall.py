@@ -477,6 +477,9 @@ def down(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
             continue
         name, means = PARTS.get(part, (part.capitalize(), said.get("reason") or "it does not work"))
         out.append({"part": part, "name": name, "since": since, "means": means})
+    if counts.get("nobody_told"):
+        means = "Incidents are open, and no alert rule leads to a channel."
+        out.append({"part": "alert rules", "name": "Nobody is told", "since": None, "means": means})
     return out
 
 

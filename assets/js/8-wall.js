@@ -168,7 +168,7 @@
       const what = trouble.out ? "You are signed out" : trouble.text.replace(/\.$/, "");
       lines.push([`${what} since ${clock(trouble.since)}.`, shown ? `The wall shows ${clock(asOf)}; nothing on it is news.` : "Nothing can be shown.", trouble.out]);
     } else if (shown && Date.now() - asOf > OLD) lines.push([`DLV has not answered since ${clock(asOf)}.`, "Nothing on the wall is news.", false]);
-    for (const d of shown?.down || []) lines.push([d.since ? `${d.name} is down since ${when(d.since)}.` : `${d.name} does not run.`, `${d.means[0].toUpperCase()}${d.means.slice(1)}.`, false]);
+    for (const d of shown?.down || []) lines.push([d.since ? `${d.name} is down since ${when(d.since)}.` : d.part === "alert rules" ? `${d.name}.` : `${d.name} does not run.`, `${d.means[0].toUpperCase()}${d.means.slice(1)}.`, false]);
     if (shown?.cut) lines.push([`${shown.rows.length.toLocaleString("en")} of ${shown.total.toLocaleString("en")} tiles are shown, the worst.`, "Filter to see others.", false]);
     const place = $("wall-down");
     const key = JSON.stringify(lines);
