@@ -16,11 +16,13 @@ from telling import day, event, node, producer, states, tell, transitions
 from auth.keys import digest
 from checks import airflow
 from connections import opening
+from graph.driver import Graph
 from ingest import gap
 from settings import Settings
 from store import keys, producers
 from store.audit import SYSTEM
 from store.record import Record
+from workers import alerting
 from workers import producers as watching
 
 NAMESPACE = "airflow://prod"
@@ -136,7 +138,9 @@ def connected(record: Record, settings: Settings, producer_id: int, base: str) -
 SAID = {"success": "ok", "failed": "failed", "upstream_failed": "late"}
 
 
-def test_an_airflow_cut_off_for_an_hour(record: Record, settings: Settings, rest: AirflowLike) -> None:
+def test_an_airflow_cut_off_for_an_hour(
+    record: Record, graph: Graph, settings: Settings, rest: AirflowLike
+) -> None:
     """800 jobs: one incident, none late, and ten minutes after it is back all states equal Airflow's."""
     p = producer(record)
     connected(record, settings, p, rest.base)
@@ -156,6 +160,8 @@ def test_an_airflow_cut_off_for_an_hour(record: Record, settings: Settings, rest
     assert Counter(states(record).values()) == {"unknown": 800}
     reason = node(record, "dag_7.t3")["health_reason"]
     assert reason == f"its producer airflow-prod is quiet since {cut:%Y-%m-%d %H:%M} UTC"
+    while alerting.decide(record, graph, settings, now=now):
+        pass
     incidents = record.all("select root_type, producer_id, status, opened_at, error from incident")
     assert [(i["root_type"], i["producer_id"], i["status"], i["opened_at"]) for i in incidents] == [
         ("producer", p, "open", cut)
