@@ -4,6 +4,7 @@ receivers or senders fail."""
 from __future__ import annotations
 
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from aiosmtpd.smtp import AuthResult
 from psycopg.types.json import Jsonb
 
 from alerts import channels
@@ -24,6 +26,7 @@ from store.audit import SYSTEM, Actor
 from store.record import Record
 from tests.conftest import eventually
 from tests.integration import alarms as t
+from tests.integration.certificates import Authority
 from tests.integration.receivers import Receiver, listening, mail_server
 from workers import delivery
 
@@ -580,6 +583,65 @@ def test_a_password_never_goes_without_tls(record: Record, told: Settings) -> No
             conn, told, SYSTEM, "mail", "email",
             {"to": "a@b.c", "from": "d@e.f", "host": "h", "security": "none", "username": "u"}, {"password": "p"},
         )  # fmt: skip
+
+
+# ---------------------------------------------------------------- mail over TLS, signed in
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[str, ssl.SSLContext]:
+    authority = Authority()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.sign("127.0.0.1").put(tmp_path, "smtp"))
+    return authority.pem, context
+
+
+def signed_in_mail(record: Record, told: Settings, port: int, password: str, **more: Any) -> UUID:
+    fields = {
+        "to": "a@example.com", "from": "dlv@example.com", "host": "127.0.0.1", "port": port, "username": "dlv",
+    }  # fmt: skip
+    with record.tx() as conn:
+        return channels.create(
+            conn, told, SYSTEM, f"mail {uuid4()}", "email", fields | more, {"password": password}
+        )["id"]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_signed_in_and_verified(
+    record: Record, told: Settings, tls: tuple[str, ssl.SSLContext], security: str
+) -> None:
+    ca, context = tls
+
+    def knows(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        good = data.login == b"dlv" and data.password == b"the password"
+        return AuthResult(success=good, handled=good)
+
+    how: dict[str, Any] = {"authenticator": knows, "auth_required": True}
+    how |= (
+        {"tls_context": context, "require_starttls": True}
+        if security == "starttls"
+        else {"ssl_context": context, "auth_require_tls": False}
+    )
+    with mail_server(**how) as box:
+        good = signed_in_mail(record, told, box.port, "the password", security=security, ca=ca)
+        assert channels.test(record, told, ANNA, good)["ok"]
+        assert len(box.mails) == 1
+        wrong = signed_in_mail(record, told, box.port, "another", security=security, ca=ca)
+        said = channels.test(record, told, ANNA, wrong)
+        assert not said["ok"] and "does not know the sign-in (535" in said["message"]
+        unknown = signed_in_mail(record, told, box.port, "the password", security=security)
+        said = channels.test(record, told, ANNA, unknown)
+        assert not said["ok"] and "certificate is not trusted" in said["message"]
+        assert len(box.mails) == 1
+    assert "the password" not in str(record.all("select * from notification"))
+
+
+def test_a_server_without_starttls_is_told_nothing(record: Record, told: Settings) -> None:
+    with mail_server() as box:
+        channel = signed_in_mail(record, told, box.port, "the password", security="starttls")
+        said = channels.test(record, told, ANNA, channel)
+        assert not said["ok"] and "offers no STARTTLS" in said["message"]
+        assert box.mails == []
 
 
 # ---------------------------------------------------------------- Slack and PagerDuty
