@@ -868,13 +868,13 @@ def _channels_tab(params: Mapping[str, Any]) -> tuple[list[Any], list[Component]
 def _log_tab(params: Mapping[str, Any]) -> tuple[list[Any], list[Component]]:
     asked = _grid.asked(params, ("q", "status", "event", "channel", "incident"))
     columns = [
-        _grid.column("created_at", "When", cell="When", sort=True, least=96, width=110),
-        _grid.column("incident", "Incident", cell="Leads", flex=3, least=200),
-        _grid.column("event", "What", cell="Plain", least=100, width=130),
-        _grid.column("channel", "Channel", cell="Two", sort=True, flex=2, least=140),
-        _grid.column("status", "State", cell="State", sort=True, least=110, width=128),
-        _grid.column("attempts", "Tries", cell="Plain", least=60, width=70),
-        _grid.column("said", "What the receiver said", cell="Plain", flex=4, least=180),
+        _grid.column("created_at", "When", cell="When", sort=True, least=92, width=104),
+        _grid.column("incident", "Incident", cell="Leads", flex=3, least=160),
+        _grid.column("event", "What", cell="Plain", least=96, width=122),
+        _grid.column("channel", "Channel", cell="Two", sort=True, flex=2, least=120),
+        _grid.column("status", "State", cell="State", sort=True, least=112, width=126),
+        _grid.column("said", "What the receiver said", cell="Plain", flex=4, least=160),
+        _grid.column("attempts", "Tries", cell="Plain", least=60, width=64),
         _grid.acts(
             MESSAGE,
             {"mode": "show", "label": "Show", "icon": "message"},

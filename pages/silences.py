@@ -216,9 +216,7 @@ def layout(node: str = "", **params: Any) -> Component:
         _grid.column("what", "Of", cell="Tags", flex=3, least=170),
         _grid.column("reason", "Why", cell="Two", flex=3, least=150),
         _grid.column("state", "State", cell="State", least=110, width=128),
-        _grid.column("starts_at", "From", cell="Plain", sort=True, flex=1, least=176),
-        _grid.column("ends_at", "Until", cell="Plain", sort=True, flex=1, least=176),
-        _grid.column("again", "Again", cell="Plain", least=90, width=104),
+        _grid.column("starts_at", "When", cell="Two", sort=True, flex=2, least=220),
     ]
     if may:
         columns.append(
@@ -266,6 +264,7 @@ def _cells(s: Mapping[str, Any], teams: Mapping[str, str], names: Mapping[str, s
     looks = {"active": ("warn", "Holds now"), "upcoming": ("unknown", "To come"), "over": ("ok", "Over")}
     state, word = looks[s["state"]]
     ended = s["ended_at"] or s["ends_at"]
+    again = {"daily": ", every day", "weekly": ", every week"}.get(s["repeats"], "")
     kind = "maintenance" if s["kind"] == "maintenance" else "silence"
     return {
         "id": str(s["id"]),
@@ -273,9 +272,10 @@ def _cells(s: Mapping[str, Any], teams: Mapping[str, str], names: Mapping[str, s
         "what": _covers.said(s, teams, names) or ["Everything"],
         "reason": {"a": s["reason"], "b": f"{kind} by {s['created_by']}"},
         "state": {"state": state, "word": word},
-        "starts_at": words.stamp(s["starts_at"].isoformat()),
-        "ends_at": words.stamp(ended.isoformat()),
-        "again": {"daily": "every day", "weekly": "every week"}.get(s["repeats"], ""),
+        "starts_at": {
+            "a": f"until {words.stamp(ended.isoformat())}",
+            "b": f"from {words.stamp(s['starts_at'].isoformat())}{again}",
+        },
         "lasts": s["state"] != "over",
     }
 
