@@ -18,9 +18,12 @@ def markdown(
     """``incident`` as `answers.incidents.get` gives it, ``timeline`` its lines, the last stored first. ``cut``: there are
     more. Names and messages are somebody else's text, so what Markdown would read in them is escaped."""
     lines = sorted(timeline, key=lambda e: (e["at"], e["id"]))
+    told = next(
+        (e["at"] for e in lines if e["kind"] == "notified" and (e["detail"] or {}).get("channels")), None
+    )
     parts = [
         f"# {incident['name']}: {say(incident['title'])}",
-        _facts(incident, link),
+        _facts(incident, told, link),
         "## Summary\n\n" + _summary(incident),
         "## Root cause\n\n" + _cause(incident),
         "## What it touched\n\n" + _impact(incident),
@@ -41,7 +44,7 @@ def say(text: object) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~!&])", r"\\\1", line)
 
 
-def _facts(i: Mapping[str, Any], link: str) -> str:
+def _facts(i: Mapping[str, Any], told: str | None, link: str) -> str:
     opened, resolved = _at(i["opened_at"]), _at(i["resolved_at"])
     rows = [
         ("Status", i["status"] + (f", reopened {i['reopened']} times" if i["reopened"] else "")),
@@ -50,7 +53,7 @@ def _facts(i: Mapping[str, Any], link: str) -> str:
         ("Assignee", i["assignee"] or "nobody"),
         ("Broke", _when(i["opened_at"])),
         ("Noticed", _since(i["noted_at"], opened)),
-        ("People told", _since(i["told_at"], opened)),
+        ("People told", _since(told, opened)),
         ("Acknowledged", _since(i["acknowledged_at"], opened) + (f", {i['acknowledged_by']}" if i["acknowledged_by"] else "")),
         ("Good again", _since(i["resolved_at"], opened)),
     ]  # fmt: skip

@@ -42,7 +42,8 @@ def hold(conn: Conn) -> bool:
 def pending(conn: Conn, now: datetime, limit: int) -> list[Change]:
     """Transitions nobody has decided about, in the order in which they were stored.
 
-    What the graph has still to learn may be how they hang together, so they wait for it, but not for long.
+    What the graph has still to learn may be how they hang together, so they wait for it, but not for long; and none
+    goes before one that was stored earlier, for it may be of the same node.
     """
     rows = conn.execute(
         """select t.id, coalesce(a.node_id, t.node_id) as node_id, t.at, t.noted_at, t.was, t.now, t.reason, t.run_key,
@@ -53,10 +54,12 @@ def pending(conn: Conn, now: datetime, limit: int) -> list[Change]:
                         and r.slot_at > t.at - interval '30 days') end as last_ok
              from transition_pending p join transition t on t.id = p.transition_id
              left join alias a on a.id = t.node_id left join health_check c on c.id = t.check_id
-            where p.marked_at < coalesce((select min(marked_at) from graph_dirty), 'infinity')
-               or p.marked_at < %(now)s - %(patience)s
+            where p.transition_id < coalesce(
+                    (select min(w.transition_id) from transition_pending w
+                      where w.marked_at >= %(now)s - %(patience)s
+                        and w.marked_at >= (select min(marked_at) from graph_dirty)), %(all)s)
             order by t.id limit %(limit)s""",
-        {"now": now, "patience": PATIENCE, "limit": limit},
+        {"now": now, "patience": PATIENCE, "limit": limit, "all": 1 << 62},
     )
     return [
         Change(

@@ -195,3 +195,18 @@ def test_off_the_map_is_not_bad(small: Breaking) -> None:
         conn.execute("update node set retired_at = now() where id = %s", (ROOT,))
     small.decide(minute(1))
     assert small.partition() == {}
+
+
+def test_what_the_graph_has_to_learn_is_waited_for_but_not_for_long(small: Breaking) -> None:
+    small.turn(BELOW[0], "failed", NOW, noted=NOW)
+    with small.record.tx() as conn:
+        conn.execute(
+            "insert into graph_dirty (kind, key, version, marked_at) values ('edge', %s, 1, %s)",
+            (ROOT, minute(-1)),
+        )
+    # nothing that was stored later goes before it
+    small.turn(BELOW[0], "ok", minute(0.05), noted=NOW - timedelta(minutes=2))
+    small.decide(minute(0.1))
+    assert small.record.one("select count(*) as n from incident") == {"n": 0}
+    small.decide(minute(0.5))
+    assert [r["status"] for r in small.record.all("select status from incident")] == ["resolved"]
