@@ -39,8 +39,8 @@ STALE = 6.0
 MOST = 6000
 #: buckets of history and the seconds of each
 BARS, BUCKET = 24, 3600
-#: broken things told in full on top
-TOLD = 12
+#: open incidents, and root causes without one, told in full on top
+TOLD, ROOTS = 12, 6
 #: different questions kept at once
 _KEPT = 24
 #: seconds for which the blast radius of a root without an incident is kept
@@ -402,9 +402,9 @@ def _loose(dlv: Dlv, standing: status.Standing, environments: list[str]) -> list
     ]
     found.sort(key=lambda n: (n["criticality"] or 9, n["health_since"] or "", n["name"]))
     with dlv.record.tx() as conn:
-        said = run_store.last_errors(conn, [UUID(n["id"]) for n in found[:TOLD]])
+        said = run_store.last_errors(conn, [UUID(n["id"]) for n in found[:ROOTS]])
     out: list[dict[str, Any]] = []
-    for n in found[:TOLD]:
+    for n in found[:ROOTS]:
         run = said.get(UUID(n["id"]), {})
         radius = _radius(dlv, UUID(n["id"])) if standing.reason is None else {}
         out.append(
@@ -420,7 +420,7 @@ def _loose(dlv: Dlv, standing: status.Standing, environments: list[str]) -> list
                 "total": radius.get("total"),
                 "hops": radius.get("hops"),
                 "teams": radius.get("teams", 0),
-                "more": len(found) - TOLD if len(out) == TOLD - 1 and len(found) > TOLD else 0,
+                "more": len(found) - ROOTS if len(out) == ROOTS - 1 and len(found) > ROOTS else 0,
             }
         )
     return out
@@ -452,9 +452,9 @@ PARTS = {
     "record": ("Postgres", "nothing new is known"),
     "graph": ("The graph", "root causes, symptoms and what is at risk are not told apart"),
     "ingest": ("Reading of events", "runs of the last minutes may be missing"),
-    "fold": ("Reading of events", "runs of the last minutes may be missing"),
-    "project": ("The projector", "the newest edges are not followed yet"),
-    "scheduler": ("The scheduler", "no check is due, and nothing turns late"),
+    "fold": ("Reading of events", "events are accepted, and show once they are read"),
+    "project": ("The projector", "the map does not follow what changes"),
+    "scheduler": ("The scheduler", "no check is due, nothing turns late, and work starts late"),
     "check": ("The check worker", "checks do not look; what they said is old"),
     "alert": ("The alerter", "no incident is opened, and nobody is told"),
     "queue": ("Redis", "work starts late"),
@@ -478,7 +478,7 @@ def down(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
         name, means = PARTS.get(part, (part.capitalize(), said.get("reason") or "it does not work"))
         out.append({"part": part, "name": name, "since": since, "means": means})
     if counts.get("nobody_told"):
-        means = "Incidents are open, and no alert rule leads to a channel."
+        means = "incidents are open, and no alert rule leads to a channel"
         out.append({"part": "alert rules", "name": "Nobody is told", "since": None, "means": means})
     return out
 

@@ -16,11 +16,12 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, callback, clientside_callback, dcc, html, no_update
 from dash.development.base_component import Component
 
-from answers import status
+from answers import status, wall
 from errors import DlvError
 from pages import _deps, _drawer, _search
 from pages import _words as words
 from pages._icons import glyph, ic
+from store import parts
 from store import standing as standing_of
 
 #: milliseconds between two looks at what has changed
@@ -257,16 +258,6 @@ def counts(now: dict[str, Any]) -> list[Component]:
     return out
 
 
-#: what it means that a part of DLV gives no sign of life
-_MEANS = {
-    "scheduler": "no check is due, nothing turns late, and work starts late",
-    "fold": "events are accepted, and show once they are read",
-    "project": "the map does not follow what changes",
-    "check": "checks do not look; what they said is old",
-    "alert": "no incident is opened, and nobody is told",
-}
-
-
 def away(now: dict[str, Any]) -> list[Component]:
     """A line for each part of DLV that is away: since when, and what that means. Empty while all work."""
     out = []
@@ -283,9 +274,9 @@ def away(now: dict[str, Any]) -> list[Component]:
                 "what is at risk, and impact come back with the graph."
             )
         )
-    for part, means in _MEANS.items():
+    for part, (_, means) in wall.PARTS.items():
         said = now["parts"].get(part) or {"ok": True}
-        if not said["ok"]:
+        if part in parts.NAMES and not said["ok"]:
             out.append(notice(f"{said['reason'][:1].upper()}{said['reason'][1:]}: {means}."))
     if now.get("nobody_told"):
         out.append(notice("Incidents are open and nobody is told: no alert rule names a channel."))

@@ -412,7 +412,7 @@
     h.replaceChildren(
       ...(g.mark ? [icon(g.mark, `ic sys ${g.system}`)] : []),
       el("span", { class: "trunc" }, g.label),
-      ...order.map((s) => el("span", { class: `st c-${s}` }, glyph(s), String(count.get(s).toLocaleString("en")), el("span", { class: "word" }, (ROLE[s] || WORDS[STATES.indexOf(s)]).toLowerCase()))),
+      ...order.map((s) => el("span", { class: `st c-${s}` }, glyph(s), String(count.get(s).toLocaleString("en")), el("span", { class: "word" }, (ROLE[s] || WORDS[STATES.indexOf(s)]).toLowerCase() + (count.get(s) > 1 && (s === "root" || s === "symptom") ? "s" : "")))),
     );
   }
 
@@ -614,8 +614,7 @@
       const place = $("wall-tiles");
       this.top = place.offsetTop;
       const room = innerHeight - place.getBoundingClientRect().top - 28;
-      place.style.height = "";
-      place.style.transform = "";
+      place.style.height = place.style.overflow = "";
       for (const scale of [1.7, 1.5, 1.3, 1.15, 1]) {
         host.style.setProperty("--k", scale);
         if (place.scrollHeight <= room) break;
@@ -655,9 +654,9 @@
       this.page %= this.pages.length;
       const [from, high] = this.pages[this.page];
       const one = this.pages.length === 1;
-      place.style.height = one ? "" : `${from + high}px`;
-      place.style.transform = one ? "" : `translateY(${-from}px)`;
-      place.style.clipPath = one ? "" : `inset(${from}px 0 0 0)`;
+      place.style.height = one ? "" : `${high}px`;
+      place.style.overflow = one ? "" : "hidden";
+      place.scrollTop = one ? 0 : from;
       let dots = $("wall-page");
       if (!dots) {
         dots = el("div", { id: "wall-page", class: "wall-page muted" });
