@@ -310,6 +310,27 @@ def test_a_user_a_rule_an_edge_and_a_file(site: Any, admin: Any) -> None:
     assert nodes.get(site.web.dlv, site.id("shop.raw.orders"))["criticality"] == 1
 
 
+def test_how_a_producer_is_watched(site: Any, admin: Any) -> None:
+    site.web.key("lineage:write", name="airflow-watched")
+    with site.web.record.tx() as conn:
+        conn.execute(
+            "insert into connection (id, name, kind) values (gen_random_uuid(), 'the airflow', 'airflow')"
+        )
+    admin.goto(f"{site.url}/admin/keys?view=producers")
+    act(admin, "airflow-watched", "watch")
+    field(admin, "minutes").fill("30")
+    choose(admin, "connection_id", "the airflow")
+    choose(admin, "expects", "No: it is never quiet")
+    save(admin)
+    toast(admin, "airflow-watched is changed")
+    admin.locator(".ag-row", has_text="Retired").first.wait_for()
+    kept = site.web.record.one(
+        """select extract(epoch from p.expected_every)::int as every, c.name, p.retired_at is not null as retired
+           from producer p join connection c on c.id = p.connection_id where p.name = 'airflow-watched'"""
+    )
+    assert kept == {"every": 1800, "name": "the airflow", "retired": True}
+
+
 PAGES = ("nodes", "edges", "teams", "users", "keys", "keys?view=producers", "rules", "audit", "import")
 
 
