@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,7 +97,7 @@ def _quiet(record: Record, row: dict[str, Any], absent: datetime | None, now: da
         if silent > row["expected_every"]:
             return f"no event for {_span(now - last)}, expected every {_span(row['expected_every'])}"
         return None
-    if silent < health.QUIET_AFTER:
+    if silent < health.QUIET_AFTER or not _worth_a_look(silent, now):
         return None
     with record.tx() as conn:
         due = health.waited_for(conn, row["id"], from_, now)
@@ -105,6 +105,12 @@ def _quiet(record: Record, row: dict[str, Any], absent: datetime | None, now: da
         return None
     named = ", ".join(sorted(due)[:3]) + (f" and {len(due) - 3} more" if len(due) > 3 else "")
     return f"no event for {_span(now - last)}, though {len(due)} of its jobs were due: {named}"
+
+
+def _worth_a_look(silent: timedelta, now: datetime) -> bool:
+    """The longer a silence lasts without anything having been due in it, the less often that is looked for."""
+    every = 0 if silent < timedelta(hours=1) else 300 if silent < timedelta(days=1) else 3600
+    return not every or now.timestamp() % every < 20
 
 
 def _went(record: Record, row: dict[str, Any], why: str, now: datetime) -> bool:
@@ -299,29 +305,40 @@ def _asked(links: Iterable[Link], row: dict[str, Any]) -> spark.Confirmed | None
 # ---------------------------------------------------------------- beside the scheduler
 
 
+class Beside:
+    """Does something on a thread of its own, once at a time a process: the schedule does not wait for it."""
+
+    def __init__(self, name: str, do: Callable[[], object]) -> None:
+        self._name = name
+        self._do = do
+        self._thread: threading.Thread | None = None
+
+    def __call__(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._do()
+        except DlvError as e:
+            log.warning("%s failed: %s", self._name, e.message)
+        except Exception:
+            log.exception("%s failed", self._name)
+
+
 class Asking:
-    """Asks other systems in a thread of its own: the schedule does not wait for them. One at a time a process."""
+    """What is asked of other systems: the run states of gaps, applications with nothing beneath, paused DAGs."""
 
     def __init__(self, record: Record, settings: Settings) -> None:
         self._record = record
         self._settings = settings
-        self._thread: threading.Thread | None = None
         self._paused_due = 0.0
 
     def __call__(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._ask, name="asking", daemon=True)
-            self._thread.start()
-
-    def _ask(self) -> None:
-        try:
-            while fill(self._record, self._settings) > 0:
-                pass
-            confirm(self._record, self._settings)
-            if time.monotonic() >= self._paused_due:
-                self._paused_due = time.monotonic() + PAUSED_EVERY
-                paused(self._record, self._settings)
-        except DlvError as e:
-            log.warning("asking failed: %s", e.message)
-        except Exception:
-            log.exception("asking failed")
+        while fill(self._record, self._settings) > 0:
+            pass
+        confirm(self._record, self._settings)
+        if time.monotonic() >= self._paused_due:
+            self._paused_due = time.monotonic() + PAUSED_EVERY
+            paused(self._record, self._settings)

@@ -61,15 +61,15 @@ def periodics(settings: Settings, record: Record) -> list[Periodic]:
         Periodic("old heartbeats", 3600, lambda: expire_beats(record)),
         Periodic("old messages", 3600, lambda: expire_messages(record, settings.run_days)),
         Periodic("dead man", 5, watch.DeadMan(settings, record).step),
-        Periodic("judging by time", 15, lambda: producers.step(record)),
-        Periodic("asking other systems", 15, producers.Asking(record, settings)),
+        Periodic("judging by time", 15, producers.Beside("judging", lambda: producers.step(record))),
+        Periodic("asking other systems", 15, producers.Beside("asking", producers.Asking(record, settings))),
         Periodic("sign-in leftovers", 3600, lambda: expire_sign_ins(record)),
     ]
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Loop until ``stop``. A store that is away is waited for."""
-    record = Record(settings.database_url, max_size=3)
+    record = Record(settings.database_url, max_size=4)
     client = wake.connect(settings.redis_url)
     todo = periodics(settings, record)
     alive = Alive(record)
