@@ -48,7 +48,7 @@ def pending(conn: Conn, now: datetime, limit: int) -> list[Change]:
     rows = conn.execute(
         """select t.id, coalesce(a.node_id, t.node_id) as node_id, t.at, t.noted_at, t.was, t.now, t.reason, t.run_key,
                   t.check_id, t.made_at, c.kind as check_kind,
-                  case when t.check_id is not null and t.now in ('failed', 'late') then
+                  case when t.check_id is not null and t.made_at is null and t.now in ('failed', 'late') then
                     (select max(r.slot_at) from check_result r
                       where r.check_id = t.check_id and r.status = 'ok' and r.slot_at < t.at
                         and r.slot_at > t.at - interval '30 days') end as last_ok
@@ -71,16 +71,11 @@ def pending(conn: Conn, now: datetime, limit: int) -> list[Change]:
 
 
 def _last_good(r: Mapping[str, Any]) -> datetime | None:
-    """When a node was last good before it went bad: last made or ended well; what a check found good is good, but for
-    the age of data, which is good until long after it was made."""
-    good = [r["made_at"]]
-    if (
-        r["last_ok"] is not None
-        and (r["now"] == "failed" or r["made_at"] is None)
-        and r["check_kind"] != "freshness"
-    ):
-        good.append(r["last_ok"])
-    return max((g for g in good if g is not None), default=None)
+    """When a node was last good before it went bad: last made or ended well. Of what no run makes, when the check that
+    failed last found it good; but the age of data is found good until long after it was made."""
+    if r["made_at"] is not None or r["check_kind"] == "freshness":
+        return r["made_at"]  # type: ignore[no-any-return]
+    return r["last_ok"]  # type: ignore[no-any-return]
 
 
 def decided(conn: Conn, changes: Iterable[Change]) -> None:

@@ -107,7 +107,7 @@ class Breaking:
                 }  # fmt: skip
                 moved = {
                     "node_id": node, "at": at, "was": row["health"], "now": now, "reason": reason,
-                    "run_key": more.get("run"), "check_id": None, "made_at": made,
+                    "run_key": more.get("run"), "check_id": more.get("check"), "made_at": made,
                 }  # fmt: skip
                 health._write(conn, [change], [moved])
             when = noted or datetime.now(UTC)

@@ -11,6 +11,7 @@ import pytest
 
 from answers import incidents as answers
 from settings import Settings
+from store import partitions
 from store.record import Record
 from tests.integration.breaking import GROUP, Breaking, layered, uid
 
@@ -210,3 +211,26 @@ def test_what_the_graph_has_to_learn_is_waited_for_but_not_for_long(small: Break
     assert small.record.one("select count(*) as n from incident") == {"n": 0}
     small.decide(minute(0.5))
     assert [r["status"] for r in small.record.all("select status from incident")] == ["resolved"]
+
+
+def test_what_no_run_makes_was_last_good_when_its_check_said_so(small: Breaking) -> None:
+    check = uid(80_001)
+    with small.record.tx() as conn:
+        partitions.ensure_days(conn, "check_result", [minute(-5)])
+        conn.execute("update node set made_at = null where id = any(%s)", ([BELOW[0], BELOW[1]],))
+        conn.execute(
+            "insert into health_check (id, name, kind, node_id, every_seconds) values (%s, 'rows', 'sql', %s, 60)",
+            (check, BELOW[0]),
+        )
+        conn.execute(
+            "insert into check_result (check_id, slot_at, status) values (%s, %s, 'ok')", (check, minute(-5))
+        )
+    small.turn(ROOT, "failed", NOW, noted=NOW)
+    small.turn(BELOW[0], "failed", minute(5), noted=NOW, check=check)
+    small.turn(BELOW[1], "failed", minute(7), noted=NOW, reason="never seen good")
+    small.decide(minute(8))
+    # the second was never good, but it is what the root itself writes
+    assert small.partition() == {ROOT: {ROOT, BELOW[0], BELOW[1]}}
+    (found,) = small.open()
+    members = {m["id"]: m for m in answers.get(small.dlv, found["id"])["member_list"]}
+    assert members[str(BELOW[0])]["last_good"] == "2026-11-27T05:55:00Z"
