@@ -153,6 +153,8 @@ create index transition_at on transition (at);
 insert into transition_pending (transition_id)
 select max(t.id) from transition t join node n on n.id = t.node_id and n.health in ('failed', 'late')
  where t.now in ('failed', 'late') and n.retired_at is null group by t.node_id;
+update transition t set made_at = n.made_at from transition_pending p, node n
+ where p.transition_id = t.id and n.id = t.node_id and n.made_at <= t.at;
 
 alter table node add column sla_at timestamptz;        -- when it breaks its SLA unless something is done; null: no SLA, or nothing to reckon from
 alter table node add column judge_at timestamptz default now(); -- when time alone may change its health next; null: only news can
