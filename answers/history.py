@@ -156,9 +156,8 @@ def _checks(conn: Conn, ids: list[UUID], since: datetime, until: datetime) -> di
         out[r["check_id"]]["bars"].append(
             {k: v for k, v in r.items() if k not in ("check_id", "at")} | {"at": iso(r["at"])}
         )
-    for n in DAYS:
-        for c, percent in result_store.uptime(conn, ids, until - timedelta(days=n), until).items():
-            out[c]["uptime"][str(n)] = percent
+    for c, percents in result_store.uptime(conn, ids, until, DAYS).items():
+        out[c]["uptime"] = {str(n): percent for n, percent in percents.items()}
     return out
 
 

@@ -134,15 +134,27 @@ def counts(
     ).fetchall()
 
 
-def uptime(conn: Conn, checks: Sequence[UUID], since: datetime, until: datetime) -> dict[UUID, float | None]:
-    """Of each check the share of its slots that were ok or warn, in percent, among those that say something of the
-    target; None where none does. What DLV itself missed is in neither. By whole hours; by days beyond what is kept."""
-    grain = "hour" if until - since <= timedelta(days=KEEP["hour"] - 1) else "day"
-    said = dict.fromkeys(checks, (0, 0))
-    for r in counts(conn, checks, grain, since, until):
-        up, all_ = said[r["check_id"]]
-        said[r["check_id"]] = up + r["ok"] + r["warn"], all_ + r["ok"] + r["warn"] + r["fail"]
-    return {c: round(100 * up / all_, 4) if all_ else None for c, (up, all_) in said.items()}
+def uptime(
+    conn: Conn, checks: Sequence[UUID], until: datetime, days: Sequence[int]
+) -> dict[UUID, dict[int, float | None]]:
+    """Of each check, over so many days before ``until``: the share of its slots that were ok or warn, in percent, among
+    those that say something of the target; None where none does. What DLV itself missed is in neither. By whole hours; by
+    whole days where that is longer than hours are kept."""
+    out: dict[UUID, dict[int, float | None]] = {c: dict.fromkeys(days) for c in checks}
+    for grain in ("hour", "day"):
+        of_grain = [n for n in days if (n < KEEP["hour"]) == (grain == "hour")]
+        if not of_grain:
+            continue
+        for r in conn.execute(
+            """select r.check_id, d.n, sum(ok + warn) as up, sum(ok + warn + fail) as said
+                 from unnest(%(days)s::int[]) d(n)
+                 join check_rollup r on r.at >= date_trunc(r.grain, %(until)s - d.n * interval '1 day', 'UTC')
+                where r.check_id = any(%(checks)s) and r.grain = %(grain)s and r.at < %(until)s group by 1, 2""",
+            {"days": of_grain, "until": until, "checks": list(checks), "grain": grain},
+        ):
+            if r["said"]:
+                out[r["check_id"]][r["n"]] = round(100 * r["up"] / r["said"], 4)
+    return out
 
 
 def recompute(conn: Conn, checks: Iterable[UUID], since: datetime) -> None:

@@ -227,8 +227,9 @@ class Stage:
                 wanted.add((id_, at))
                 at += timedelta(seconds=every)
         rows = self.record.all("select check_id, slot_at, status from check_result")
-        assert {(r["check_id"], r["slot_at"]) for r in rows} == wanted
-        assert len(rows) == len(wanted)
+        # a check that is made looks at once, too, beside its rhythm
+        assert {(r["check_id"], r["slot_at"]) for r in rows if not r["slot_at"].microsecond} == wanted
+        assert len([r for r in rows if r["slot_at"].microsecond]) == len(self.began)
         ended: dict[str, int] = {}
         for r in rows:
             ended[r["status"]] = ended.get(r["status"], 0) + 1

@@ -194,12 +194,15 @@ def machine(record: Record) -> type[RuleBasedStateMachine]:
                 else:
                     checks.pause(conn, SYSTEM, id_)
             self.paused ^= {id_}
+            self._looks_at_once(id_)
 
         @rule(pick=st.integers(0, 3), seconds=st.sampled_from([0, 20, 100]))
         def mute(self, pick: int, seconds: int) -> None:
             until = self.clock.at + timedelta(seconds=seconds) if seconds else None
+            id_ = self.checks[pick % len(self.checks)]
             with record.tx() as conn:
-                checks.mute(conn, SYSTEM, self.checks[pick % len(self.checks)], until)
+                checks.mute(conn, SYSTEM, id_, until)
+            self._looks_at_once(id_)
 
         @rule(pick=st.integers(0, 3), every=st.sampled_from(EVERY))
         def change_the_interval(self, pick: int, every: int) -> None:
@@ -207,6 +210,11 @@ def machine(record: Record) -> type[RuleBasedStateMachine]:
             with record.tx() as conn:
                 checks.edit(conn, SYSTEM, id_, {"every_seconds": every}, None)
             self.every[id_] = every
+            self._looks_at_once(id_)
+
+        def _looks_at_once(self, id_: UUID) -> None:
+            """After some changes by people a check looks at once, beside its rhythm."""
+            self.possible.add((id_, self.clock.at))
 
         # ---- the clock
 
