@@ -59,7 +59,8 @@ def prepare(record: Record, settings: Settings, n: int, address: str, file: Path
                     conn, SYSTEM,
                     {"type": "dataset", "environment": "default", "namespace": "postgres://shop:5432", "name": f"shop.public.t{k}",
                      "kind": "table", "system": "postgres"},
-                )["id"]  # fmt: skip
+                    ("postgres://shop:5432", f"shop.public.t{k}"),
+                )  # fmt: skip
             http = k // 3 % 3 < 2
             if k % 3 == 0:
                 kind, fields = ("http", {"url": address}) if http else ("sqlite", {"path": str(file)})

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from scheduling import Clock, add_check, add_connection, add_node
+from scheduling import T0, Clock, add_check, add_connection, add_node
 from test_schedule import assert_counted
 
 from checks import schedule
 from checks.result import SAID, Verdict
-from store import checks, slots
+from store import checks, partitions, slots
 from store.audit import SYSTEM
 from store.record import Record
 from tests.conftest import eventually
@@ -56,6 +56,9 @@ def machine(record: Record) -> type[RuleBasedStateMachine]:
             with record.tx() as conn:
                 conn.execute(f"truncate {TABLES} cascade")
                 self.clock = Clock(conn)
+                # made in time, as they are in life: who makes one waits for another who does
+                days = [T0 + timedelta(days=d) for d in range(-2, 9)]
+                partitions.ensure_days(conn, "check_result", days)
                 node, link = add_node(conn), add_connection(conn)
                 for k in range(n):
                     every = EVERY[k % 3]
@@ -319,8 +322,8 @@ def test_every_slot_ends_exactly_once(emptied: Record) -> None:
     run_state_machine_as_test(
         machine(emptied),
         settings=settings(
-            max_examples=25,
-            stateful_step_count=40,
+            max_examples=20,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
