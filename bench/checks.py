@@ -4,7 +4,7 @@
 
 Starts Postgres, Valkey, a listener that answers HTTP, a SQLite file, and DLV's scheduler and check worker; two thirds of
 the checks ask the listener, the rest count rows of the file, through connections that three share. Prints how long after its time each
-slot was begun and ended (median, 95th and 99th percentile, worst) and the memory (PSS) of each process once a minute,
+slot was begun and ended once all had started (median, 95th and 99th percentile, worst) and the memory (PSS) of each process once a minute,
 and the machine's load, which says how alone the bench was.
 """
 
@@ -44,6 +44,7 @@ class H(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
     def log_message(self, *a): pass
 s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
+s.handle_error = lambda *a: None
 print(s.server_address[1], flush=True)
 s.serve_forever()
 """
@@ -94,7 +95,7 @@ def memory(named: dict[str, int]) -> dict[str, float]:
 LAG = """
 select count(*) as n, percentile_cont(array[0.5, 0.95, 0.99, 1.0]) within group (order by extract(epoch from started_at - slot_at)) as begun,
        percentile_cont(array[0.5, 0.95, 0.99, 1.0]) within group (order by extract(epoch from ended_at - slot_at)) as ended
-  from check_result where started_at is not null"""
+  from check_result where started_at is not null and slot_at > (select min(ended_at) from check_result)"""
 
 
 def main() -> None:

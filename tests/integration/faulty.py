@@ -63,6 +63,7 @@ def answering() -> Iterator[str]:
     """A target that is well; its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]  # who looks may be killed
     server.request_queue_size = 256
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
