@@ -7,6 +7,7 @@ A slot that is due stands in ``check_slot``; the transaction that takes it from 
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from checks.result import Verdict, node_health
 from errors import RecordAway
 from store import health, partitions, silences
 from store.record import LOCK_TAKE, Conn, Record
+
+log = logging.getLogger("dlv.slots")
 
 #: looks at once through one connection, of all workers together
 AT_ONCE = 2
@@ -462,10 +465,19 @@ def sweep(conn: Conn, limit: int = 200) -> int:
             verdict = DIED if r["dead"] or not r["held"] else HUNG
         else:
             verdict = BUSY if r["looks"] >= AT_ONCE else NOBODY
-        conn.execute(
-            "delete from check_slot where check_id = %s and slot_at = %s", (r["check_id"], r["slot_at"])
-        )
-        nodes |= _end(conn, r["check_id"], r["slot_at"], verdict, r["attempts"], r["started_at"])
-    _judge(conn, nodes)
+        try:
+            with conn.transaction():  # one that cannot be ended holds up no other
+                conn.execute(
+                    "delete from check_slot where check_id = %s and slot_at = %s",
+                    (r["check_id"], r["slot_at"]),
+                )
+                nodes |= _end(conn, r["check_id"], r["slot_at"], verdict, r["attempts"], r["started_at"])
+        except Exception:
+            log.exception("the slot %s of check %s could not be ended", r["slot_at"], r["check_id"])
+    try:
+        with conn.transaction():  # after all checks are locked: the order in which who ends a slot locks them
+            _judge(conn, nodes)
+    except Exception:
+        log.exception("nodes whose checks were given up could not be judged; they are again by and by")
     conn.execute(f"delete from check_look where holder not in ({_HELD})")
     return len(rows)

@@ -44,6 +44,7 @@ class _Look:
     thread: threading.Thread | None = None
     began: float = field(default_factory=time.monotonic)
     given_up: bool = False
+    freed: bool = False
 
     @property
     def token(self) -> UUID:
@@ -144,7 +145,9 @@ class Looking:
                 with self._record.tx() as conn:
                     if not slots.finish(conn, look.row["check_id"], look.row["slot_at"], look.token, verdict):
                         log.info("%s: came too late, refused", look.row["name"])
-                    return
+                    slots.look_ended(conn, look.token)
+                look.freed = True
+                return
             except RecordAway:
                 if time.monotonic() - look.began > slots.ATTEMPT_SECONDS:
                     return  # another attempt is made of it
@@ -159,7 +162,7 @@ class Looking:
                 time.sleep(0.05 * failed)
 
     def _free(self, look: _Look) -> None:
-        if look.row["connection_id"] is None:
+        if look.freed or look.row["connection_id"] is None:
             return
         for wait in (0.2, 1.0, 5.0, 0.0):
             try:
