@@ -452,7 +452,7 @@ def sweep(conn: Conn, limit: int = 200) -> int:
         (limit,),
     ).fetchall()
     nodes: set[UUID] = set()
-    for r in rows:
+    for r in sorted(rows, key=lambda r: r["check_id"]):  # whoever locks several checks does it in this order
         if r["held"] and r["attempts"] < ATTEMPTS and r["young"]:
             conn.execute(
                 """update check_slot set token = null, holder = null, due_again = dlv_now(),

@@ -210,7 +210,7 @@ class Stage:
         """No slot is made any more; once all have settled: every slot that was due ended exactly once. How many ended
         as what."""
         with self.record.tx() as conn:
-            conn.execute("select 1 from health_check for update")
+            conn.execute("select 1 from health_check order by id for update")
             slots.due(conn, checks=list(self.began))
             row = conn.execute("select dlv_now() as now").fetchone()
             assert row is not None
