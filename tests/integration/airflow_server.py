@@ -1,6 +1,6 @@
 """A real Airflow 3 in an environment of its own: API server, scheduler and DAG processor on a SQLite of their own.
 
-``airflow`` is a fixture of the session; tests that share it are of one xdist_group, "airflow". Its DAGs are in
+``airflow`` is a fixture of the session (conftest.py takes it, so that there is one); tests that share it are of one xdist_group, "airflow". Its DAGs are in
 tests/data/airflow/dags. Its OpenLineage provider sends to a :class:`Receiver`, which keeps what comes and may pass it on.
 """
 
@@ -239,8 +239,8 @@ def _left(home: Path) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="session")
-def airflow() -> Iterator[Airflow]:
+@pytest.fixture(scope="session", name="airflow")
+def airflow_running() -> Iterator[Airflow]:
     server = Airflow(environment("airflow", DATA / "requirements.txt"))
     try:
         server.start()

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow_server import airflow_running  # noqa: F401 - the fixture airflow
+from kafka_server import connect_running, kafka_running  # noqa: F401 - the fixtures connect and kafka
 from neo4j_server import LTS, NEWEST, Absent, Release, Server
+from spark_server import spark_running  # noqa: F401 - the fixture spark
 
 from graph.driver import Graph, connect
 

@@ -1,6 +1,6 @@
 """A real Kafka broker (KRaft, one node) and a real Kafka Connect, from the jars that deploy/test-tools.sh leaves in .cache.
 
-``kafka`` and ``connect`` are fixtures of the session: tests that share them are of one xdist_group, "kafka".
+``kafka`` and ``connect`` are fixtures of the session (conftest.py takes them, so that there is one of each): tests that share them are of one xdist_group, "kafka".
 """
 
 from __future__ import annotations
@@ -297,8 +297,8 @@ class Connect:
         raise AssertionError(f"{name} never came there: {status}\n{self.server.log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[Kafka]:
+@pytest.fixture(scope="session", name="kafka")
+def kafka_running() -> Iterator[Kafka]:
     broker = Kafka()
     try:
         broker.start()
@@ -307,8 +307,8 @@ def kafka() -> Iterator[Kafka]:
         broker.server.stop()
 
 
-@pytest.fixture(scope="session")
-def connect(kafka: Kafka) -> Iterator[Connect]:
+@pytest.fixture(scope="session", name="connect")
+def connect_running(kafka: Kafka) -> Iterator[Connect]:
     worker = Connect(kafka)
     try:
         worker.start()

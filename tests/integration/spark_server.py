@@ -1,6 +1,6 @@
 """A real Spark standalone master with one worker, and a history server, from pip's pyspark.
 
-``spark`` is a fixture of the session; tests that share it are of one xdist_group, "spark-servers".
+``spark`` is a fixture of the session (conftest.py takes it); tests that share it are of one xdist_group, "spark-servers".
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ class Spark:
             time.sleep(0.2)
 
 
-@pytest.fixture(scope="session")
-def spark() -> Iterator[Spark]:
+@pytest.fixture(scope="session", name="spark")
+def spark_running() -> Iterator[Spark]:
     server = Spark(environment("spark", DATA / "requirements.txt"))
     try:
         server.start()

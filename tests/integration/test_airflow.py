@@ -19,7 +19,6 @@ from connections.link import Link
 from embedded import child
 
 pytestmark = airflow_server.MARKS
-airflow = airflow_server.airflow
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -20,7 +20,6 @@ from store.audit import SYSTEM
 from workers import producers as watching
 
 pytestmark = airflow_server.MARKS
-airflow = airflow_server.airflow
 served, served_by_module = serving.served, serving.served_by_module
 
 #: runs once; ``turns`` fails as soon as a file called broken lies beside the DAGs

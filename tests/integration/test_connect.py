@@ -15,7 +15,6 @@ from connections.link import Link
 from embedded import child
 
 pytestmark = kafka_server.MARKS
-kafka, connect = kafka_server.kafka, kafka_server.connect
 
 
 @pytest.fixture(scope="module")

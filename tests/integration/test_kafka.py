@@ -18,7 +18,6 @@ from connections.link import Link
 from embedded import child
 
 pytestmark = kafka_server.MARKS
-kafka = kafka_server.kafka
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from connections.link import Link
 from embedded import child
 
 pytestmark = spark_server.MARKS
-spark = spark_server.spark
 
 
 def through(master: str | None, history: str | None, timeout: float = 10.0) -> Link:
