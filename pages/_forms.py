@@ -63,6 +63,8 @@ class Action:
     danger: bool = False
     #: the least that may do it, where that is more than the dialog asks for
     role: str | None = None
+    #: what it is done to where the list's filters say so and not what is ticked: filters → {id: version}
+    matching: Callable[[Mapping[str, Any]], Mapping[str, int]] | None = None
     #: how a field's value is told when two people differ on it
     tell: Callable[[str, Any], str] = lambda _, v: told(v)
 
@@ -88,6 +90,8 @@ class Dialog:
         self.own = fresh and grid is None
         tells = [Output(f"{grid or name}-fresh", "data")] if self.fresh else []
         selected = [State(grid, "selectedRows")] if grid else []
+        if grid and any(a.matching for a in actions.values()):
+            selected.append(State(f"{grid}-filters", "data"))
         callback(
             Output(f"{name}-dialog", "opened"),
             Output(f"{name}-dialog", "title"),
@@ -153,7 +157,14 @@ class Dialog:
     # ------------------------------------------------------------ the callback
 
     def _answer(
-        self, ask: Any, _: Any, __: Any, values: list[Any], state: Any, selected: Any = None
+        self,
+        ask: Any,
+        _: Any,
+        __: Any,
+        values: list[Any],
+        state: Any,
+        selected: Any = None,
+        filters: Any = None,
     ) -> tuple[Any, ...]:
         fields = [o["id"]["field"] for o in ctx.outputs_list[11]]
         if ctx.triggered_id is None and state:
@@ -163,7 +174,7 @@ class Dialog:
             if ctx.triggered_id in (f"{self.name}-save", f"{self.name}-again"):
                 again = ctx.triggered_id.endswith("-again")
                 return self._save(dict(zip(fields, values, strict=True)), fields, state or {}, again)
-            return self._open(ask, fields, selected or [])
+            return self._open(ask, fields, selected or [], (filters or {}).get("values") or {})
         except Changed as e:
             return self._changed(e, fields, state or {})
         except DlvError as e:
@@ -191,7 +202,11 @@ class Dialog:
         return tuple(out)
 
     def _open(
-        self, ask: Any, fields: Sequence[str], selected: Sequence[Mapping[str, Any]]
+        self,
+        ask: Any,
+        fields: Sequence[str],
+        selected: Sequence[Mapping[str, Any]],
+        filters: Mapping[str, Any],
     ) -> tuple[Any, ...]:
         action = self.actions.get((ask or {}).get("mode", ""))
         if action is None:
@@ -199,6 +214,8 @@ class Dialog:
         if action.role and not auth.may(action.role):
             raise Forbidden(f"this needs {action.role}", hint="ask an admin of DLV")
         ids = {str(r["id"]): int(r.get("version") or 0) for r in selected} if not ask.get("id") else {}
+        if action.matching:
+            ids = dict(action.matching(filters))
         opened = action.open(ask.get("id"), ids)
         state = {
             "mode": ask["mode"],

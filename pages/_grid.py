@@ -17,7 +17,7 @@ from dash.exceptions import PreventUpdate
 
 import auth
 from answers import nodes
-from errors import DlvError
+from errors import DlvError, Invalid
 from pages import _deps, _icons
 from pages import _words as words
 from pages._icons import ic
@@ -389,12 +389,34 @@ def choices(options: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
 
 def node_rows(filters: dict[str, Any], sort: str | None, descending: bool, limit: int, offset: int) -> Rows:
     """A block of nodes for :func:`answer`."""
+    found = nodes.page(
+        _deps.dlv(), _wanted(filters), limit, sort=sort or "name", descending=descending, offset=offset, total=True
+    )  # fmt: skip
+    return [node_cells(n) for n in found["items"]], found["total"]
+
+
+def matching_nodes(filters: Mapping[str, Any], most: int) -> dict[str, int]:
+    """{id: version} of all nodes that the filters leave; :class:`errors.Invalid` where they are more than ``most``."""
+    wanted = _wanted({k: v for k, v in filters.items() if v not in (None, "", [])})
+    out: dict[str, int] = {}
+    cursor = None
+    while True:
+        found = nodes.page(_deps.dlv(), wanted, most, cursor, total=not out)
+        if found.get("total", 0) > most:
+            raise Invalid(
+                f"{found['total']:,} nodes match, and at most {most:,} are edited at once", hint="narrow the filters"
+            )  # fmt: skip
+        out |= {n["id"]: n["version"] for n in found["items"]}
+        cursor = found["next"]
+        if not cursor:
+            return out
+
+
+def _wanted(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The list's filters as `answers.nodes.page` takes them."""
     wanted = dict(filters)
     if wanted.get("criticality"):
         wanted["criticality"] = [int(c) for c in wanted["criticality"] if str(c) in "1234"] or [0]
     if wanted.get("retired"):
         wanted["retired"] = wanted["retired"][-1]
-    found = nodes.page(
-        _deps.dlv(), wanted, limit, sort=sort or "name", descending=descending, offset=offset, total=True
-    )
-    return [node_cells(n) for n in found["items"]], found["total"]
+    return wanted

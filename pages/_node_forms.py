@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ import auth
 from answers import nodes
 from errors import Changed, DlvError, Invalid
 from ingest import byhand
-from pages import _deps, _forms
+from pages import _deps, _forms, _grid
 from pages import _words as words
 from pages._forms import Done, Opened, Said
 from store import node_edits
@@ -328,9 +329,22 @@ def split(said: Said) -> Done:
 _LEAVE = "leave"
 
 
+def matching(filters: Mapping[str, Any]) -> dict[str, int]:
+    """All nodes that the list's filters leave, with the versions they have now."""
+    found = _grid.matching_nodes(filters, node_edits.MAX_BULK)
+    if not found:
+        raise Invalid("no node matches", hint="take a filter away")
+    return found
+
+
+def open_matching(id_: str | None, found: Mapping[str, int]) -> Opened:
+    opened = open_bulk(id_, found)
+    return replace(opened, title=f"Edit all that match: {words.many(len(found), 'node')}")
+
+
 def open_bulk(_: str | None, selected: Mapping[str, int]) -> Opened:
     if not selected:
-        raise Invalid("no node is chosen", hint="tick the rows to edit")
+        raise Invalid("no node is chosen", hint="tick the rows to edit, or edit all that match")
     leave = {"value": _LEAVE, "label": "Leave as it is"}
     nobody = {"value": "none", "label": "Nobody"}
     now = {"owner": _LEAVE, "criticality": _LEAVE, "sla_kind": _LEAVE, "sla_minutes": "", "tags_how": "add", "tags": [], "retired": _LEAVE}  # fmt: skip

@@ -27,6 +27,13 @@ DIALOG = _forms.Dialog(
         "merge": _forms.Action("Merge", _node_forms.open_merge, _node_forms.merge, "Merge"),
         "split": _forms.Action("Split", _node_forms.open_split, _node_forms.split, "Split"),
         "bulk": _forms.Action("Edit many", _node_forms.open_bulk, _node_forms.many, "Save all"),
+        "matching": _forms.Action(
+            "Edit all that match",
+            _node_forms.open_matching,
+            _node_forms.many,
+            "Save all",
+            matching=_node_forms.matching,
+        ),
     },
     grid=NAME,
     starts=True,
@@ -61,6 +68,7 @@ def layout(**params: Any) -> Component:
                 select=True,
                 actions=[
                     _forms.opener(_node_forms.FORM, "bulk", "Edit selected", "pencil"),
+                    _forms.opener(_node_forms.FORM, "matching", "Edit all that match", "filter"),
                     _forms.opener(_node_forms.FORM, "merge", "Merge two", "arrows-right-left"),
                 ],
             ),

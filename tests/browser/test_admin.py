@@ -179,6 +179,16 @@ def test_many_at_once_and_two_become_one(site: Any, admin: Any) -> None:
     assert nodes.get(site.web.dlv, site.id("shop.raw.payments"))["owner_name"] != "Finance"
 
     shut(admin)
+    matched = {"q": "raw.", "type": ["dataset"], "system": ["postgres"]}
+    every = nodes.page(site.web.dlv, matched, 1000, total=True)
+    admin.get_by_role("button", name="Edit all that match").click()
+    admin.get_by_text(f"Edit all that match: {every['total']} nodes").wait_for()
+    choose(admin, "criticality", "3")
+    save(admin)
+    toast(admin, f"{every['total']} nodes saved")
+    rated = nodes.page(site.web.dlv, {"criticality": [3]}, 1000)["items"]
+    assert {n["id"] for n in rated} == {n["id"] for n in every["items"]} and every["total"] > 2
+    shut(admin)
     a, b = site.id("shop.raw.customers"), site.id("shop.raw.sessions")
     act(admin, "shop.raw.customers", "merge")
     field(admin, "other").fill("raw.sessions")
