@@ -78,8 +78,10 @@ def _tools() -> list[Component]:
         ),
         _switch("shown", SHOWN, "Show"),
         html.Div(className="grow"),
-        html.Span("Group by", className="muted"),
-        _switch("group", GROUPS, "Group by"),
+        html.Div(
+            [html.Span("Group by", className="muted"), _switch("group", GROUPS, "Group by")],
+            className="wall-pair",
+        ),
     ]
 
 
