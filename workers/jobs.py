@@ -39,7 +39,8 @@ stopping = threading.Event()
 
 def fold() -> None:
     """Fold pending events into the record, apply naming rules where somebody asked for it, and wake the projector
-    whenever there was something."""
+    whenever there was something. In between, read the SQL of jobs for its columns."""
+    from ingest import derive
     from ingest.fold import fold_pending
     from workers.rules import apply_asked
 
@@ -51,7 +52,8 @@ def fold() -> None:
         done = apply_asked(record) + fold_pending(record)
         if done:
             wake_projector(wake.PROJECT)
-        return done
+            return done
+        return derive.some(record)
 
     try:
         if drain(step):

@@ -55,7 +55,7 @@ def empty(record: Record) -> None:
         conn.execute(
             "truncate alias, alias_sent, evidence, dataset_drop, alias_field, node, edge, edge_interval, edge_run, "
             "column_edge, schema_version, alias_facet, assertion, event_warning, run, run_key, transition, "
-            "graph_dirty, annotation, edge_retirement, health_check, check_state, heartbeat"
+            "graph_dirty, annotation, edge_retirement, health_check, check_state, heartbeat, sql_read"
         )
 
 
