@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from answers import nodes
 from answers.nodes import uuid_of
 from answers.status import iso
 from errors import Invalid
+from graph.model import hop_of
 from store import incidents as store
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def get(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     with dlv.record.tx() as conn:
         key = resolve(conn, id_)
         row = store.get(conn, key)
-        members = [_member(m) for m in store.members(conn, key, MEMBERS)]
+        found = store.members(conn, key, MEMBERS)
+    members = [_member(m, hop) for m, hop in zip(found, hops(found), strict=True)]
     return shape(row) | {"member_list": members, "timeline": timeline(dlv, key)}
 
 
@@ -161,7 +163,8 @@ def shape(row: Mapping[str, Any]) -> dict[str, Any]:
         "changed_at": iso(row["changed_at"]),
         "resolved_at": iso(row["resolved_at"]),
         "reopened": row["reopened"],
-        "told_at": iso(row["told_at"]),
+        # when somebody was reached: where no rule leads to a channel an incident counts as told, and nobody was
+        "told_at": iso(row["heard_at"]),
         "told_severity": row["told_severity"],
         "notify_at": iso(row["notify_at"]),
         "possibly_caused_by": _other(row, "possibly_caused_by", "cause"),
@@ -190,7 +193,31 @@ def _root(row: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _member(m: Mapping[str, Any]) -> dict[str, Any]:
+def hops(members: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """How many hops each member lies below the root, as everywhere in datasets: the edges along its causes, added up.
+    0 for the root; None where a cause is not known, or is not among these."""
+    by_id = {m["id"]: m for m in members}
+
+    def edges(m: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]] | None:
+        total, seen = 0, set()
+        while m["role"] != "root":
+            cause = by_id.get(m["cause"]) if m["cause"] is not None else None
+            if cause is None or m["hop"] is None or m["id"] in seen:
+                return None
+            seen.add(m["id"])
+            total, m = total + m["hop"], cause
+        return total, m
+
+    out: list[int | None] = []
+    for m in members:
+        far = edges(m)
+        out.append(
+            None if far is None else 0 if m["role"] == "root" else hop_of(far[0], far[1]["type"] == "dataset")
+        )
+    return out
+
+
+def _member(m: Mapping[str, Any], hop: int | None) -> dict[str, Any]:
     return {
         "id": str(m["id"]),
         "type": m["type"],
@@ -210,7 +237,7 @@ def _member(m: Mapping[str, Any]) -> dict[str, Any]:
         "last_good": iso(m["last_good"]),
         "recovered_at": iso(m["recovered_at"]),
         "cause": _str(m["cause"]),
-        "hop": m["hop"],
+        "hop": hop,
         "reason": m["reason"],
     }
 

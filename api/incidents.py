@@ -93,7 +93,7 @@ class MemberOut(Brief):
     last_good: datetime | None
     recovered_at: datetime | None
     cause: UUID | None = Field(description="The member that it follows from")
-    hop: int | None = Field(description="How many edges away that is")
+    hop: int | None = Field(description="How many hops below the root; 0: the root; null: not known")
     reason: str
 
 

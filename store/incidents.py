@@ -30,7 +30,9 @@ select i.*, w.ord, t.name as owner_name, p.name as producer_name, p.quiet_since,
        n.owner_name as root_owner_name, n.running as root_running,
        m.total, m.failed, m.late, m.recovered,
        c.number as cause_number, c.title as cause_title, c.status as cause_status,
-       g.number as into_number, g.title as into_title, g.status as into_status
+       g.number as into_number, g.title as into_title, g.status as into_status,
+       (select min(o.ended_at) from notification o
+         where o.incident_id = i.id and o.event = 'trigger' and o.status = 'delivered') as heard_at
   from unnest(%(ids)s::uuid[]) with ordinality as w(id, ord)
   join incident i on i.id = w.id
   left join team t on t.id = i.owner_id
