@@ -22,6 +22,8 @@ from connections.link import Link
 from settings import Settings
 
 HOUR = timedelta(hours=1)
+#: a role belongs to the whole server, and two processes may run these tests on one
+NOBODY = f"nobody_{uuid4().hex[:12]}"
 mariadb = mariadb_server.mariadb
 
 
@@ -56,12 +58,12 @@ def shop(stack: Settings) -> Iterator[serving.Shop]:
                create table public.parts_2 partition of public.parts for values from (100) to (200);
                create view public.seen_v as select * from public.seen;
                create table raw.seen (at timestamptz);
-               create role nobody_special login password 'nobody 1';
-               grant connect on database """
-            + f'"{made.database}" to nobody_special'
+               """
+            + f"create role {NOBODY} login password 'nobody 1';"
+            + f'grant connect on database "{made.database}" to {NOBODY}'
         )
         yield made
-        made.execute("drop owned by nobody_special; drop role nobody_special")
+        made.execute(f"drop owned by {NOBODY}; drop role {NOBODY}")
 
 
 def postgres(shop: serving.Shop, **change: Any) -> Link:
@@ -268,7 +270,7 @@ def test_which_table_is_meant(shop: serving.Shop) -> None:
 
 
 def test_who_may_not_read_is_told_what_to_grant(shop: serving.Shop) -> None:
-    there = postgres(shop, username="nobody_special", secret="nobody 1")
+    there = postgres(shop, username=NOBODY, secret="nobody 1")
     s = spec("volume", f"{shop.database}.raw.orders", {"how": "count"})
     got = registry.look(s, there, Past(), now())
     assert (got.status, got.detail and got.detail["step"]) == ("not_checked", "permission")

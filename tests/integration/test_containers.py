@@ -241,7 +241,7 @@ def test_the_image_runs_the_whole_product_as_nobody_special(
         eventually(lambda: _one(conn, "select count(*) from graph_dirty") == 0, timeout=60)
 
         # every part gives signs of life
-        parts = {"scheduler", "fold", "project", "check", "alert"}
+        parts = {"web", "scheduler", "fold", "project", "check", "alert"}
         alive = "select array_agg(distinct part) from part_beat where at > now() - interval '30 seconds'"
         eventually(lambda: set(_one(conn, alive) or ()) == parts, timeout=90)
 
