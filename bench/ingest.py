@@ -132,7 +132,7 @@ async def watch(client: Client, host: str, key: str, name: str, acked: asyncio.F
         if status == 200 and json.loads(body)["items"]:
             client.close()
             return time.perf_counter() - since
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.25)  # often enough for seconds, and no load of its own
     return None
 
 
