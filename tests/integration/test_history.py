@@ -17,6 +17,12 @@ from tests.web import Web
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long run this module was imported many minutes before its tests begin."""
+    monkeypatch.setattr(f"{__name__}.NOW", datetime.now(UTC).replace(second=0, microsecond=0))
+
+
 def at(days: float, minutes: float = 0) -> datetime:
     """So long before the test began."""
     return NOW - timedelta(days=days, minutes=minutes)
