@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from alerts.routing import Facts, Rule
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit
+from store import audit, settable
 from store.audit import Actor
 from store.record import Conn
 
@@ -202,12 +202,11 @@ def _same_version(
 
 def checked(conn: Conn, said: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as they are stored; raises :class:`errors.Invalid` that names the one that is wrong."""
+    settable.only(said, FIELDS)
     out: dict[str, Any] = {}
     for field, value in said.items():
-        if field not in FIELDS:
-            raise Invalid(f"{field} cannot be set", field=field, hint="one of " + ", ".join(FIELDS))
         if field == "name":
-            out[field] = name_of(value, "a rule's name")
+            out[field] = settable.named(value, "a rule's name")
         elif field in ("enabled", "stop"):
             if not isinstance(value, bool):
                 raise Invalid(f"{field} is true or false", field=field)
@@ -259,13 +258,6 @@ def words_of(value: Any, field: str) -> list[str]:
             raise Invalid(f"{field} has an entry that is not 1 to 120 characters", field=field)
         out.append(word)
     return sorted(set(out))
-
-
-def name_of(value: Any, what: str) -> str:
-    name = " ".join(value.split()) if isinstance(value, str) else ""
-    if not 1 <= len(name) <= 120 or not name.isprintable():
-        raise Invalid(f"{what} has 1 to 120 characters", field="name")
-    return name
 
 
 def _between(value: Any, field: str, low: int, high: int) -> int:

@@ -10,8 +10,7 @@ from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
 from errors import Changed, Conflict, NotFound
-from store import audit
-from store.alert_rules import name_of
+from store import audit, settable
 from store.audit import Actor
 from store.record import Conn
 
@@ -62,7 +61,7 @@ def create(
     secrets: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A new channel. ``fields`` are checked by its kind, ``secrets`` are sealed for ``id_``."""
-    name = name_of(name, "a channel's name")
+    name = settable.named(name, "a channel's name")
     try:
         with conn.transaction():
             conn.execute(
@@ -89,7 +88,7 @@ def edit(
     """Change what is given. ``fields`` replaces all of them; of ``secrets`` only those named (None removes one)."""
     was = locked(conn, id_)
     said: dict[str, Any] = {}
-    if name is not None and (name := name_of(name, "a channel's name")) != was["name"]:
+    if name is not None and (name := settable.named(name, "a channel's name")) != was["name"]:
         said["name"] = name
     if fields is not None and dict(fields) != was["fields"]:
         said["fields"] = dict(fields)

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from checks import schedule
 from checks.result import About, Beat, Past, Spec
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit, health, nodes, slots
+from store import audit, health, nodes, settable, slots
 from store.audit import Actor
 from store.record import Conn
 
@@ -202,7 +202,7 @@ def _same_hours(now: datetime, zone: str) -> list[datetime]:
 
 def create(conn: Conn, actor: Actor, kind: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """A new check. ``said``: :data:`FIELDS`, the config whole. It looks for the first time at once."""
-    new = {"severity": "error", "connection_id": None, "config": {}} | checked(said)
+    new = {"severity": "error", "connection_id": None, "config": {}} | settable.checked(said, _CHECK)
     for field in ("name", "node_id", "every_seconds"):
         if field not in new:
             raise Invalid(f"a check needs its {field.replace('_', ' ')}", field=field)
@@ -235,7 +235,7 @@ def edit(
     anew: bool = False,
 ) -> dict[str, Any]:
     """Change fields of :data:`FIELDS`. ``anew``: it looks at something else now and forgets what it learnt and saw."""
-    said = checked(changes)
+    said = settable.checked(changes, _CHECK)
     was = _locked(conn, id_)
     now = {k: was[k] for k in FIELDS}
     if version is not None and version != was["version"]:
@@ -436,22 +436,6 @@ def expire_beats(conn: Conn, keep: int = 500) -> int:
 # ---------------------------------------------------------------- what a field may be
 
 
-def checked(said: Mapping[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for field, value in said.items():
-        if field not in FIELDS:
-            raise Invalid(f"{field} cannot be set", field=field, hint="one of " + ", ".join(FIELDS))
-        out[field] = _CHECK[field](value)
-    return out
-
-
-def _name(value: Any) -> str:
-    name = " ".join(value.split()) if isinstance(value, str) else ""
-    if not 1 <= len(name) <= 160 or not name.isprintable():
-        raise Invalid("a check's name has 1 to 160 characters", field="name")
-    return name
-
-
 def _id(field: str, value: Any) -> UUID:
     try:
         return value if isinstance(value, UUID) else UUID(str(value))
@@ -478,7 +462,7 @@ def _config(value: Any) -> dict[str, Any]:
 
 
 _CHECK = {
-    "name": _name,
+    "name": lambda v: settable.named(v, "a check's name", 160),
     "node_id": lambda v: _id("node_id", v),
     "connection_id": lambda v: None if v is None else _id("connection_id", v),
     "config": _config,

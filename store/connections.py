@@ -12,7 +12,7 @@ from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit
+from store import audit, settable
 from store.audit import Actor
 from store.record import Conn
 
@@ -72,7 +72,7 @@ def create(
     conn: Conn, actor: Actor, id_: UUID, name: str, kind: str, fields: Mapping[str, Any], secrets: Mapping[str, Any]
 ) -> dict[str, Any]:  # fmt: skip
     """A new connection; :class:`errors.Conflict` where the name is taken, whatever its case."""
-    name = named(name)
+    name = settable.named(name, "a connection's name")
     try:
         with conn.transaction():
             conn.execute(
@@ -113,7 +113,7 @@ def edit(
     retired; ``written``: names of the secrets that were set or taken away, for the audit."""
     was = sealed(conn, id_, retired=True)
     now = {"name": was["name"], "fields": was["fields"], "retired": was["retired_at"] is not None}
-    name = named(new["name"]) if "name" in new else was["name"]
+    name = settable.named(new["name"], "a connection's name") if "name" in new else was["name"]
     fields = dict(new.get("fields", was["fields"]))
     said = {"name": name, "fields": fields, "retired": new.get("retired", now["retired"])}
     if not isinstance(said["retired"], bool):
@@ -166,13 +166,6 @@ def tried(
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     return {k: result[k] for k in ("ok", "step", "message")}
-
-
-def named(value: Any) -> str:
-    name = " ".join(value.split()) if isinstance(value, str) else ""
-    if not 1 <= len(name) <= 120 or not name.isprintable():
-        raise Invalid("a connection's name has 1 to 120 characters", field="name")
-    return name
 
 
 def _taken(name: str) -> Conflict:

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from errors import Changed, Conflict, Invalid, NotFound
 from ingest import ids
-from store import audit, dirty, evidence, health, materialise, nodes
+from store import audit, dirty, evidence, health, materialise, nodes, settable
 from store.audit import Actor
 from store.record import Conn
 
@@ -27,12 +27,8 @@ _MAX = {"name": 1000, "kind": 60, "system": 60, "environment": 60, "namespace": 
 
 def checked(conn: Conn, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The changes as they are kept, or :class:`errors.Invalid` naming the first field that is wrong."""
-    out: dict[str, Any] = {}
-    for field, value in changes.items():
-        if field not in FIELDS:
-            raise Invalid(f"{field} cannot be set", field=field, hint="one of " + ", ".join(FIELDS))
-        out[field] = _CHECK[field](conn, field, value)
-    return out
+    settable.only(changes, FIELDS)
+    return {field: _CHECK[field](conn, field, value) for field, value in changes.items()}
 
 
 def _owner(conn: Conn, field: str, value: Any) -> str | None:

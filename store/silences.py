@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from alerts.routing import EVERY, Silence
 from errors import Changed, Invalid, NotFound
-from store import audit, incidents
+from store import audit, incidents, settable
 from store.alert_rules import facts, ids_of, words_of
 from store.audit import Actor
 from store.record import Conn
@@ -184,10 +184,9 @@ def _locked(conn: Conn, id_: UUID) -> dict[str, Any]:
 
 def checked(conn: Conn, said: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as they are stored; raises :class:`errors.Invalid` that names the one that is wrong."""
+    settable.only(said, FIELDS)
     out: dict[str, Any] = {}
     for field, value in said.items():
-        if field not in FIELDS:
-            raise Invalid(f"{field} cannot be set", field=field, hint="one of " + ", ".join(FIELDS))
         if field == "kind":
             if value not in ("silence", "maintenance"):
                 raise Invalid("kind is silence or maintenance", field=field)

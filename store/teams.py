@@ -11,7 +11,7 @@ from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit, materialise
+from store import audit, materialise, settable
 from store.audit import Actor
 from store.record import Conn
 
@@ -53,7 +53,7 @@ def create(conn: Conn, actor: Actor, said: Mapping[str, Any]) -> dict[str, Any]:
     """A new team; :class:`errors.Conflict` where the name is taken, whatever its case."""
     if "name" not in said:
         raise Invalid("a team needs a name", field="name")
-    new = {"description": "", "people": [], "channels": [], "patterns": []} | checked(said)
+    new = {"description": "", "people": [], "channels": [], "patterns": []} | settable.checked(said, _CHECK)
     id_ = uuid4()
     try:
         with conn.transaction():
@@ -73,7 +73,7 @@ def edit(
     conn: Conn, actor: Actor, id_: UUID, changes: Mapping[str, Any], version: int | None
 ) -> dict[str, Any]:
     """Change a team and, with its name or patterns, what it owns. ``retired`` False brings it back."""
-    said = checked({k: v for k, v in changes.items() if k != "retired"})
+    said = settable.checked({k: v for k, v in changes.items() if k != "retired"}, _CHECK)
     if not conn.execute("select 1 from team where id = %s for update", (id_,)).fetchone():
         raise NotFound(f"no team has the id {id_}", field="id")
     was = get(conn, id_)
@@ -130,22 +130,6 @@ def _taken(name: str) -> Conflict:
 
 
 # ---------------------------------------------------------------- what a field may be
-
-
-def checked(said: Mapping[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for field, value in said.items():
-        if field not in FIELDS:
-            raise Invalid(f"{field} cannot be set", field=field, hint="one of " + ", ".join(FIELDS))
-        out[field] = _CHECK[field](value)
-    return out
-
-
-def _name(value: Any) -> str:
-    name = " ".join(value.split()) if isinstance(value, str) else ""
-    if not 1 <= len(name) <= 120 or not name.isprintable():
-        raise Invalid("a team's name has 1 to 120 characters", field="name")
-    return name
 
 
 def _description(value: Any) -> str:
@@ -212,7 +196,7 @@ def _glob(value: Any) -> list[str]:
 
 
 _CHECK = {
-    "name": _name,
+    "name": lambda v: settable.named(v, "a team's name"),
     "description": _description,
     "people": _people,
     "channels": _channels,

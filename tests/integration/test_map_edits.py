@@ -260,9 +260,9 @@ def test_a_team_owns_what_its_patterns_match_and_gives_it_back(record: Record) -
         ({"name": "x", "colour": "red"}, "colour"),
     ],
 )
-def test_a_wrong_team_field_is_named(said: dict[str, Any], field: str) -> None:
-    with pytest.raises(Invalid) as wrong:
-        teams.checked(said)
+def test_a_wrong_team_field_is_named(record: Record, said: dict[str, Any], field: str) -> None:
+    with record.tx() as conn, pytest.raises(Invalid) as wrong:
+        teams.create(conn, e.ADMIN, said)
     assert wrong.value.field == field
 
 
