@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import dash
 import dash_mantine_components as dmc
 from dash import ALL, Input, Output, callback, ctx, dcc, html
 from dash.development.base_component import Component
-from dash.exceptions import PreventUpdate
 
 import auth
 from alerts import channels, message, routing
 from answers import nodes
-from errors import DlvError, Invalid
-from pages import _admin, _covers, _declared, _deps, _forms, _grid
+from errors import Invalid
+from pages import _admin, _covers, _declared, _deps, _forms, _grid, _trial
 from pages import _node_forms as node_forms
 from pages import _words as words
 from pages._forms import Done, Opened, Said
@@ -559,31 +559,18 @@ def remove_channel(said: Said) -> Done:
 
 def open_test(id_: str | None, _: Mapping[str, int]) -> Opened:
     row = _channel(id_)
-    body = [
-        html.P(f"{channels.kind_of(row['kind']).form.label}: {where(row)}", className="muted"),
-        dcc.Store(id="channel-run", data=id_),
-        html.Div(html.P([html.Span(className="spin"), "Sending"], className="trying-line"), id="channel-ran"),
-    ]
-    return Opened(body, {}, None, f"Test {row['name']}")
+    what = f"{channels.kind_of(row['kind']).form.label}: {where(row)}"
+    return Opened(_trial.place(CHANNEL, id_, what, "Sending"), {}, None, f"Test {row['name']}")
 
 
-@callback(
-    Output("channel-ran", "children"),
-    Output(f"{CHANNELS}-fresh", "data", allow_duplicate=True),
-    Input("channel-run", "data"),
-    prevent_initial_call="initial_duplicate",
-)
-@auth.requires("admin")
-def run_test(id_: str | None) -> tuple[Any, Any]:
-    """Send a test as its dialog opens, and show what the receiver answered."""
-    if not id_:
-        raise PreventUpdate
+def try_channel(id_: UUID) -> tuple[Component, Any]:
+    """Send a test, and show what the receiver answered."""
     dlv = _deps.dlv()
-    try:
-        said = channels.test(dlv.record, dlv.settings, auth.actor(), nodes.uuid_of(id_))
-    except DlvError as e:
-        said = {"ok": False, "message": e.message, "hint": e.hint or ""}
-    return tested(said), f"tested {id_} {said}"
+    said = channels.test(dlv.record, dlv.settings, auth.actor(), id_)
+    return tested(said), said
+
+
+_trial.follow(CHANNEL, CHANNELS, try_channel)
 
 
 def tested(said: Mapping[str, Any]) -> Component:

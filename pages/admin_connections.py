@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import dash
 from dash import ALL, Input, Output, State, callback, ctx, dcc, html
@@ -14,7 +15,7 @@ import auth
 from answers import nodes
 from connections import kinds, opening
 from errors import DlvError
-from pages import _admin, _declared, _deps, _forms, _grid, _icons, _ladder
+from pages import _admin, _declared, _deps, _forms, _grid, _icons, _ladder, _trial
 from pages import _words as words
 from pages._forms import Done, Opened, Said
 from pages._icons import ic
@@ -167,42 +168,25 @@ def try_it(clicks: int | None, id_: str | None, given: list[Any]) -> Component:
             nodes.uuid_of(id_) if id_ else None,
         )  # fmt: skip
     except DlvError as e:
-        line = f"{_forms.sentence(e.message)} {_forms.sentence(e.hint)}".strip()
-        return html.P(line, className="form-error", role="alert")
+        return _trial.wrong(e)
     return _ladder.ladder(done.shown())
 
 
 def open_test(id_: str | None, _: Mapping[str, int]) -> Opened:
     row = _row(id_)
-    body = [
-        html.P(f"{kinds.kind(row['kind']).label} at {where(row['fields'])}", className="muted"),
-        dcc.Store(id="connection-run", data=id_),
-        html.Div(
-            html.P([html.Span(className="spin"), "Trying, ten seconds at most"], className="trying-line"),
-            id="connection-ran",
-        ),
-    ]
+    what = f"{kinds.kind(row['kind']).label} at {where(row['fields'])}"
+    body = _trial.place(FORM, id_, what, "Trying, ten seconds at most")
     return Opened(body, {}, None, f"Test {row['name']}")
 
 
-@callback(
-    Output("connection-ran", "children"),
-    Output(f"{NAME}-fresh", "data", allow_duplicate=True),
-    Input("connection-run", "data"),
-    prevent_initial_call="initial_duplicate",
-)
-@auth.requires("admin")
-def run_test(id_: str | None) -> tuple[Component, str]:
-    """Try a stored connection as its dialog opens."""
-    if not id_:
-        raise PreventUpdate
+def try_stored(id_: UUID) -> tuple[Component, Any]:
+    """Try a stored connection."""
     dlv = _deps.dlv()
-    try:
-        done = opening.test(dlv.record, auth.actor(), dlv.settings, nodes.uuid_of(id_))
-    except DlvError as e:
-        line = f"{_forms.sentence(e.message)} {_forms.sentence(e.hint)}".strip()
-        return html.P(line, className="form-error", role="alert"), ""
-    return _ladder.ladder(done.shown()), f"tested {id_} {done.seconds}"
+    done = opening.test(dlv.record, auth.actor(), dlv.settings, id_)
+    return _ladder.ladder(done.shown()), done.seconds
+
+
+_trial.follow(FORM, NAME, try_stored)
 
 
 # ---------------------------------------------------------------- out of use, and back
