@@ -54,6 +54,21 @@ def run(record: Record, settings: Settings) -> None:
         pass
 
 
+def orders_failed(record: Record) -> UUID:
+    """An open incident of one node that is due to be told."""
+    with record.tx() as conn:
+        return t.an_incident(conn, t.a_node(conn, "orders"))
+
+
+def to_its_end(record: Record, settings: Settings, id_: UUID) -> None:
+    """Somebody acknowledges it and it resolves; each is told."""
+    with record.tx() as conn:
+        incidents.acknowledge(conn, ANNA, id_)
+    run(record, settings)
+    t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
+    run(record, settings)
+
+
 # ---------------------------------------------------------------- what is said, from beginning to end
 
 
@@ -115,11 +130,7 @@ def test_an_incident_from_beginning_to_end(record: Record, told: Settings, http:
         ("update", True, 3)
     ]
 
-    with record.tx() as conn:
-        incidents.acknowledge(conn, ANNA, id_)
-    run(record, told)
-    t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
-    run(record, told)
+    to_its_end(record, told, id_)
     assert [b["event"] for b in http.bodies()] == ["trigger", "update", "acknowledge", "resolve"]
     assert {b["incident"]["key"] for b in http.bodies()} == {f"dlv-{id_}"}
     assert len({b["id"] for b in http.bodies()}) == 4
@@ -134,8 +145,7 @@ def test_an_incident_from_beginning_to_end(record: Record, told: Settings, http:
 
 
 def test_with_no_rule_nobody_is_told_and_it_says_so(record: Record, told: Settings) -> None:
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     run(record, told)
     with record.tx() as conn:
         (line,) = incidents.entries(conn, id_)
@@ -172,8 +182,7 @@ def test_rules_by_node_tag_team_and_severity(record: Record, told: Settings, htt
 
 
 def test_reminders_until_somebody_acknowledges(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url), repeat_minutes=60)
 
     def an_hour_later() -> None:
@@ -245,8 +254,7 @@ def test_an_end_is_told_in_a_silence_to_who_heard_of_the_beginning(
 
 
 def test_what_fails_is_tried_again_until_it_is_taken(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        t.an_incident(conn, t.a_node(conn, "orders"))
+    orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     http.answers = [500, "reset", 503, (429, {"Retry-After": "900"}, "slow down")]
     errors, waits = [], []
@@ -272,8 +280,7 @@ def test_what_fails_is_tried_again_until_it_is_taken(record: Record, told: Setti
 def test_what_cannot_help_is_given_up_at_once_with_what_to_do(
     record: Record, told: Settings, http: Receiver
 ) -> None:
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     http.last = 404
     run(record, told)
@@ -300,8 +307,7 @@ def test_what_cannot_help_is_given_up_at_once_with_what_to_do(
 
 def test_what_is_out_of_date_is_not_sent_again(record: Record, told: Settings, http: Receiver) -> None:
     """A pager must not be opened by hand for what is over."""
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     http.last = 404
     run(record, told)
@@ -330,8 +336,7 @@ def test_an_incident_that_cannot_be_told_holds_up_no_other(
 
 
 def test_given_up_after_the_last_try(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        t.an_incident(conn, t.a_node(conn, "orders"))
+    orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     http.last = 500
     for _ in range(12):
@@ -342,8 +347,7 @@ def test_given_up_after_the_last_try(record: Record, told: Settings, http: Recei
 
 
 def test_a_redirect_is_not_followed(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        t.an_incident(conn, t.a_node(conn, "orders"))
+    orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     http.last = (302, {"Location": f"{http.url}/elsewhere"}, "")
     run(record, told)
@@ -353,8 +357,7 @@ def test_a_redirect_is_not_followed(record: Record, told: Settings, http: Receiv
 
 
 def test_private_addresses_are_denied_by_default(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        t.an_incident(conn, t.a_node(conn, "orders"))
+    orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     strict = told.with_(private_webhooks=False)
     run(record, strict)
@@ -387,8 +390,7 @@ def test_a_dead_channel_holds_up_nobody(record: Record, told: Settings, http: Re
 
 def test_an_end_never_overtakes_its_beginning(record: Record, told: Settings, http: Receiver) -> None:
     """The receiver is away from the beginning past the end: it hears of both, in order, and not of what was between."""
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     http.last = 503
     run(record, told)
@@ -396,11 +398,7 @@ def test_an_end_never_overtakes_its_beginning(record: Record, told: Settings, ht
     run(record, told)
     t.change(record, id_, severity=1)
     run(record, told)
-    with record.tx() as conn:
-        incidents.acknowledge(conn, ANNA, id_)
-    run(record, told)
-    t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
-    run(record, told)
+    to_its_end(record, told, id_)
     assert {b["event"] for b in http.bodies()} == {"trigger"}
     http.got.clear()
     http.last = 200
@@ -411,8 +409,7 @@ def test_an_end_never_overtakes_its_beginning(record: Record, told: Settings, ht
 
 
 def test_an_incident_that_comes_back_is_told_again(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, http.url))
     run(record, told)
     t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
@@ -492,8 +489,7 @@ def test_a_sender_killed_between_sending_and_writing_down(
 
 def test_who_took_a_message_and_lived_too_long_changes_nothing(record: Record, told: Settings) -> None:
     """A sender that was taken for dead and comes back finds that another one has the message."""
-    with record.tx() as conn:
-        t.an_incident(conn, t.a_node(conn, "orders"))
+    orders_failed(record)
     t.a_rule(record, t.a_webhook(record, told, "http://127.0.0.1:9"))
     delivery.tell(record, told)
     with record.tx() as conn:
@@ -528,11 +524,7 @@ def test_mails_of_an_incident_are_one_thread(record: Record, told: Settings) -> 
         run(record, told)
         t.change(record, id_, severity=1)
         run(record, told)
-        with record.tx() as conn:
-            incidents.acknowledge(conn, ANNA, id_)
-        run(record, told)
-        t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
-        run(record, told)
+        to_its_end(record, told, id_)
         assert [to for to, _ in box.mails] == [["oncall@example.com", "boss@example.com"]] * 3
         first, second, third = (m for _, m in box.mails)
     number = first["Subject"].split("]")[0]
@@ -554,8 +546,7 @@ def test_mails_of_an_incident_are_one_thread(record: Record, told: Settings) -> 
 
 def test_a_mail_server_that_refuses(record: Record, told: Settings) -> None:
     with mail_server() as box:
-        with record.tx() as conn:
-            t.an_incident(conn, t.a_node(conn, "orders"))
+        orders_failed(record)
         t.a_rule(record, a_mail_channel(record, told, box.port))
         box.refuse = {"boss@example.com": "550 no such user", "oncall@example.com": "450 busy"}
         run(record, told)
@@ -668,11 +659,7 @@ def test_slack_edits_what_it_said(record: Record, told: Settings, http: Receiver
     run(record, told)
     t.change(record, id_, severity=1)
     run(record, told)
-    with record.tx() as conn:
-        incidents.acknowledge(conn, ANNA, id_)
-    run(record, told)
-    t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
-    run(record, told)
+    to_its_end(record, told, id_)
     calls = [(g.path, g.json.get("ts"), g.json.get("thread_ts")) for g in http.got]
     assert calls == [
         ("/api/chat.postMessage", None, None),
@@ -702,8 +689,7 @@ def test_what_slack_refuses(
     record: Record, told: Settings, http: Receiver, says: str, status: str, words: str
 ) -> None:
     http.last = (200, {}, says)
-    with record.tx() as conn:
-        t.an_incident(conn, t.a_node(conn, "orders"))
+    orders_failed(record)
     t.a_rule(record, slack_of(record, told, http.url))
     run(record, told)
     row = record.one("select status, error from notification")
@@ -746,11 +732,7 @@ def test_one_incident_is_one_of_pagerduty(record: Record, told: Settings, http: 
     run(record, told)
     t.change(record, id_, root_node=root, title="ingest failed")
     run(record, told)
-    with record.tx() as conn:
-        incidents.acknowledge(conn, ANNA, id_)
-    run(record, told)
-    t.change(record, id_, status="resolved", resolved_at=datetime.now(UTC))
-    run(record, told)
+    to_its_end(record, told, id_)
     bodies = http.bodies()
     assert [b["event_action"] for b in bodies] == ["trigger", "trigger", "acknowledge", "resolve"]
     assert {b["dedup_key"] for b in bodies} == {f"dlv-{id_}"}
@@ -801,8 +783,7 @@ def test_the_test_button_says_what_the_receiver_said(record: Record, told: Setti
 
 
 def test_a_removed_channel_is_told_nothing_more(record: Record, told: Settings, http: Receiver) -> None:
-    with record.tx() as conn:
-        id_ = t.an_incident(conn, t.a_node(conn, "orders"))
+    id_ = orders_failed(record)
     hook = t.a_webhook(record, told, http.url)
     rule = t.a_rule(record, hook)
     run(record, told)
