@@ -52,11 +52,10 @@ def fold() -> None:
         done = apply_asked(record) + fold_pending(record)
         if done:
             wake_projector(wake.PROJECT)
-            return done
-        return derive.some(record)
+        return done
 
     try:
-        if drain(step):
+        if drain(between(step, lambda: derive.some(record))):
             _wake_next(settings.redis_url, wake.FOLD)
     finally:
         record.close()
@@ -109,6 +108,24 @@ def alert() -> None:
         delivery.settle()
         graph.close()
         record.close()
+
+
+def between(step: Callable[[], int], rest: Callable[[], int]) -> Callable[[], int]:
+    """``step``, and ``rest`` in the lulls: when ``step`` finds nothing, for as long as ``rest`` finds something. Looking
+    goes on ten times a second, and what only ``step`` brings need not be asked for each time.
+    """
+    rested = False
+
+    def both() -> int:
+        nonlocal rested
+        if done := step():
+            rested = False
+        elif not rested:
+            done = rest()
+            rested = not done
+        return done
+
+    return both
 
 
 def drain(

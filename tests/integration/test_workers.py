@@ -188,6 +188,19 @@ def test_a_job_makes_place_after_its_time_and_says_that_work_is_left(monkeypatch
     assert left == []
 
 
+def test_the_rest_is_asked_for_once_a_lull() -> None:
+    """Ten looks a second that find no event must not each ask for SQL that nobody has read."""
+    events, texts, asked = [2, 0, 0, 0, 0, 3, 0, 0], [1, 1, 0, 1, 0], []
+
+    def rest() -> int:
+        asked.append(len(events))
+        return texts.pop(0)
+
+    step = jobs.between(lambda: events.pop(0), rest)
+    assert [step() for _ in range(8)] == [2, 1, 1, 0, 0, 3, 1, 0]
+    assert asked == [6, 5, 4, 1, 0], "on while it finds something, then again only after events"
+
+
 def test_children_are_told_the_same_settings() -> None:
     s = load({"DLV_HOME": "/somewhere", "DLV_GRAPH_PASSWORD": "p", "DLV_DEMO": "0", "DLV_EVENT_DAYS": "7"})
     assert load(to_env(s)) == s
