@@ -355,10 +355,8 @@ def call(dlv: Dlv, owner: str | None, hit: Mapping[str, int]) -> list[dict[str, 
 
 def _incidents(dlv: Dlv, environments: Sequence[str]) -> list[dict[str, Any]]:
     """Open incidents as the wall tells them, the most severe first. A quiet producer is of every environment."""
-    found = incidents.page(dlv, {}, 200 if environments else TOLD)["items"]
-    if environments:
-        found = [i for i in found if i["root"] is None or i["root"]["environment"] in environments]
-    return [_incident(i) for i in found[:TOLD]]
+    found = incidents.page(dlv, {"environment": list(environments)}, TOLD)["items"]
+    return [_incident(i) for i in found]
 
 
 def _incident(i: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,7 @@ class IncidentQuery(PageQuery):
     severity: list[int] = []
     team: list[Text] = Field([], description="Id or name of the owner, or none")
     node: list[UUID] = Field([], description="Root or member, by any of its ids")
+    environment: list[Text] = Field([], description="Of the root; a quiet producer is of every one")
     acknowledged: bool | None = None
     since: When | None = Field(None, description="Broken at this moment or later")
     until: When | None = Field(None, description="Broken before this moment")

@@ -76,19 +76,15 @@ def _found(said: Mapping[str, Any]) -> dict[str, Any]:
         filters["team"] = [_one(said, "team")]
     if _one(said, "mine") == "nobody":
         filters["acknowledged"] = False
-    found = incidents.page(
+    if environments := _many(said, "environment"):
+        filters["environment"] = environments
+    return incidents.page(
         _deps.dlv(),
         filters,
         PAGE,
         _one(said, "cursor") or None,
         sort="severity" if status == "open" else "opened",
     )
-    environments = _many(said, "environment")
-    if environments:
-        found["items"] = [
-            i for i in found["items"] if i["root"] is None or i["root"]["environment"] in environments
-        ]
-    return found
 
 
 def _one(said: Mapping[str, Any], key: str) -> str:

@@ -75,7 +75,8 @@ def where(filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """SQL condition over ``incident i`` and its parameters; several values of one filter mean any of them.
 
     Keys: status, severity, team (id or name of the owner, 'none' for nobody), node (an id of a root or member),
-    producer (id), acknowledged (bool), since and until (opened).
+    producer (id), environment (of the root; a producer that is quiet is of all), acknowledged (bool), since and until
+    (opened).
     """
     cond, args = ["true"], {}
     if filters.get("status"):
@@ -101,6 +102,12 @@ def where(filters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if filters.get("producer"):
         cond.append("i.producer_id = any(%(producer)s::bigint[])")
         args["producer"] = _list(filters["producer"])
+    if filters.get("environment"):
+        cond.append(
+            """(i.root_node is null or exists (select from alias r join node rn on rn.id = r.node_id
+                                              where r.id = i.root_node and rn.environment = any(%(environment)s)))"""
+        )
+        args["environment"] = _list(filters["environment"])
     if filters.get("acknowledged") is not None:
         cond.append(f"i.acknowledged_at is {'not null' if filters['acknowledged'] else 'null'}")
     for key, sign in (("since", ">="), ("until", "<")):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from store import nodes
+from store import incidents, nodes
 from store.record import Conn
 
 #: worst first: the order of tiles where a limit cuts them
@@ -96,17 +96,13 @@ def gaps(conn: Conn, since: datetime) -> list[dict[str, Any]]:
     ).fetchall()
 
 
-_ROOTED = "from incident i left join alias ra on ra.id = i.root_node left join node n on n.id = ra.node_id"
-#: a producer that is quiet has no environment: it is shown in all
-_OPEN = """i.status = 'open' and (cardinality(%(env)s::text[]) = 0 or n.environment = any(%(env)s) or n.id is null)"""
-
-
 def open_count(conn: Conn, environments: Sequence[str] = ()) -> dict[str, Any]:
     """{open, unacknowledged, by_severity: {1: n, …, 4: n}} of open incidents: the one count of incidents on any page."""
+    cond, args = incidents.where({"status": "open", "environment": list(environments)})
     rows = conn.execute(
         f"""select i.severity, count(*) as n, count(*) filter (where i.acknowledged_at is null) as waiting
-              {_ROOTED} where {_OPEN} group by 1""",
-        {"env": list(environments)},
+              from incident i where {cond} group by 1""",
+        args,
     ).fetchall()
     by = dict.fromkeys((1, 2, 3, 4), 0) | {r["severity"]: r["n"] for r in rows}
     return {
