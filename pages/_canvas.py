@@ -17,6 +17,7 @@ from dash.development.base_component import Component
 
 from answers import nodes
 from errors import DlvError, GraphAway, NotFound
+from pages import _ask
 from pages import _words as words
 from pages._icons import glyph, health, ic, mark_of, role, sys
 
@@ -301,14 +302,17 @@ def failed(e: DlvError) -> Component:
     )
 
 
-def start(dlv: Dlv, path: str, title: str, said: str) -> Component:
-    """A page that was asked about no node: what is broken, then what matters most, each a way in."""
+def start(dlv: Dlv, path: str, title: str, said: str, params: Mapping[str, Any]) -> Component:
+    """A page that was asked about no node: what is broken, then what matters most, each a way in; of the environment that
+    the URL names.
+    """
     try:
-        bad = nodes.page(dlv, {"health": ["failed", "late"]}, 6, sort="health")["items"]
-        first = nodes.page(dlv, {"type": ["dataset"]}, 9, sort="criticality")["items"]
+        within = {k: v for k, v in _ask.read(params).filters.items() if k == "environment"}
+        bad = nodes.page(dlv, within | {"health": ["failed", "late"]}, 6, sort="health")["items"]
+        first = nodes.page(dlv, within | {"type": ["dataset"]}, 9, sort="criticality")["items"]
     except DlvError as e:
         return failed(e)
-    if not first and not bad:
+    if not first and not bad and not within:
         return nothing_yet()
     shown = {n["id"] for n in bad}
     bad.sort(key=lambda n: n["role"] != "root")

@@ -33,7 +33,7 @@ def layout(**params: Any) -> Component:
     """The page; all data comes by callbacks from what the URL asks."""
     if not params.get("node"):
         return html.Div(
-            [html.Div(id="impact-start"), dcc.Store(id="impact-start-ask", data=1)], className="pad"
+            [html.Div(id="impact-start"), dcc.Store(id="impact-start-ask", data=params)], className="pad"
         )
     return html.Div(
         [
@@ -296,6 +296,6 @@ def refresh(_: object, drawn: object, view: dict[str, Any] | None) -> Any:
 
 
 @callback(Output("impact-start", "children"), Input("impact-start-ask", "data"))
-def start(_: object) -> Any:
+def start(params: dict[str, Any]) -> Any:
     """Where to begin when no node is named."""
-    return _canvas.start(_deps.dlv(), "/impact", "Impact", "Whose blast radius do you want to see?")
+    return _canvas.start(_deps.dlv(), "/impact", "Impact", "Whose blast radius do you want to see?", params)

@@ -28,7 +28,7 @@ def layout(**params: Any) -> Component:
         return html.Div(
             [
                 html.Div(id="lineage-start"),
-                dcc.Store(id="lineage-start-ask", data=1),
+                dcc.Store(id="lineage-start-ask", data=params),
             ],
             className="pad",
         )
@@ -248,6 +248,6 @@ def refresh(_: object, drawn: object, view: dict[str, Any] | None) -> Any:
 
 
 @callback(Output("lineage-start", "children"), Input("lineage-start-ask", "data"))
-def start(_: object) -> Any:
+def start(params: dict[str, Any]) -> Any:
     """Where to begin when no node is named: what is broken, then what matters most."""
-    return _canvas.start(_deps.dlv(), "/lineage", "Lineage", "Which node do you want to look around?")
+    return _canvas.start(_deps.dlv(), "/lineage", "Lineage", "Which node do you want to look around?", params)

@@ -311,6 +311,14 @@ def test_one_environment_is_kept_over_all_pages(site: Site, page: Any) -> None:
     page.locator("#env").click()
     page.get_by_role("option", name="All environments").click()
     until(page, "location.search === ''")
+    for path in ("/lineage", "/impact"):
+        page.goto(f"{site.url}{path}?environment=staging")
+        page.locator(".start h1").wait_for()
+        assert page.get_by_role("heading", name="Broken now").count() == 0, "nothing of staging is broken"
+        page.locator("#env").click()
+        page.get_by_role("option", name="All environments").click()
+        page.get_by_role("heading", name="Broken now").wait_for()
+        assert page.url == site.url + path
 
 
 def test_back_keeps_the_canvas_and_edges_of_a_path_open_their_drawer(site: Site, page: Any) -> None:
