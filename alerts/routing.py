@@ -154,6 +154,21 @@ def silenced(
     return max(found, key=lambda f: f[1], default=None)
 
 
+def quiet(
+    nodes: Iterable[Facts], silences: Iterable[Silence], at: datetime
+) -> dict[UUID, tuple[Silence, datetime]]:
+    """The silence that covers each of these nodes at this moment, and when it ends (the last to end of several); nodes
+    that none covers are left out."""
+    ends = [(s, end) for s in silences if (end := s.until(at)) is not None]
+    ends.sort(key=lambda held: held[1], reverse=True)
+    out = {}
+    for node in nodes if ends else ():
+        held = next((h for h in ends if h[0].covers(node)), None)
+        if held:
+            out[node.id] = held
+    return out
+
+
 # ---------------------------------------------------------------- what there is to say
 
 

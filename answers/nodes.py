@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from alerts import routing
 from answers import cursor as cursors
 from answers import status
 from answers.status import Standing, iso
@@ -17,6 +18,7 @@ from store import drawer as drawer_of
 from store import edges as edge_store
 from store import nodes as store
 from store import runs as run_store
+from store import silences
 
 if TYPE_CHECKING:
     from answers.context import Dlv
@@ -170,12 +172,13 @@ RUNS_SHOWN = 14
 
 def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """All about one node: {node, parent, children, names, evidence, schema, schema_versions, runs, edges, annotations,
-    warnings, assertions, checks, sql, upstream, downstream}.
+    warnings, assertions, checks, silence, sql, upstream, downstream}.
 
     ``names`` are its aliases with the names as sent; ``evidence`` says why they are one, ``runs`` are the last 14
     (of a dataset: of the jobs that write it), ``upstream`` and ``downstream`` count direct neighbours, ``edges`` say
-    what proves them and until when they held.
+    what proves them and until when they held, ``silence`` ({id, kind, reason, until} or None) why nobody is told of it.
     """
+    now = datetime.now(UTC)
     node = get(dlv, id_)
     me = UUID(node["id"])
     with dlv.record.tx() as conn:
@@ -183,6 +186,7 @@ def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
         edges = edge_store.of_node(conn, me)
         facets = drawer_of.facets(conn, me, ["sql", "documentation", "sourceCodeLocation", "jobType"])
         degrees = edge_store.degrees(conn, [me], None)
+        held = routing.quiet(silences.facts(conn, [me]).values(), silences.active(conn, now), now).get(me)
         said = {
             "names": drawer_of.names(conn, me),
             "evidence": drawer_of.evidence(conn, me),
@@ -204,6 +208,9 @@ def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
         "sql": (facets.get("sql") or {}).get("query"),
         "documentation": (facets.get("documentation") or {}).get("description"),
         "source_url": (facets.get("sourceCodeLocation") or {}).get("url"),
+        "silence": plain({k: getattr(held[0], k) for k in ("id", "kind", "reason")} | {"until": held[1]})
+        if held
+        else None,
         "upstream": degrees.get((me, "upstream"), 0),
         "downstream": degrees.get((me, "downstream"), 0),
     }

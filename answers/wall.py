@@ -20,10 +20,12 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
+from alerts import routing
 from answers import causes, impact, incidents, nodes, status
 from answers import look as look_of
 from errors import GraphAway
 from store import runs as run_store
+from store import silences
 from store import standing as record_of
 from store import wall as store
 
@@ -53,8 +55,8 @@ GAP = 5
 _RANK = {4: 0, 0: 1, 1: 2, 2: 3, 3: 4}
 ROLES = (None, "root", "symptom", "at_risk")
 #: what a row says, by place; js/8-wall.js reads the same list. `id` in base64url (:func:`short`), `since` in minutes of
-#: the epoch, 0 where all is well; `marks`: 1 running, 2 muted, 4 paused, and criticality times 8; kind, place, team and
-#: pipeline are places in the lists beside
+#: the epoch, 0 where all is well; `marks`: 1 running, 2 muted, 4 paused, and criticality times 8; kind, place, team,
+#: pipeline and silence are places in the lists beside. What says nothing at the end of a row is left out
 ROW = (
     "id",
     "name",
@@ -68,6 +70,7 @@ ROW = (
     "bars",
     "marks",
     "reason",
+    "silence",
 )
 #: what a kind says, by place: 'Postgres table', 'Postgres', then as the record has it, then the icon
 KIND = ("label", "system_label", "kind", "system", "type", "mark")
@@ -159,8 +162,8 @@ def look(
     happens, so that equal answers are equal bytes.
 
     ``rows`` are tiles in the order of :data:`ROW`, the worst first. ``kinds`` (see :data:`KIND`),
-    ``places`` ([namespace, environment]), ``teams`` and ``pipelines`` ([id, name]) are what rows point into. ``until`` is
-    the end of the newest bar. ``total`` counts all tiles, ``cut`` those left out, ``unheard`` nodes of which nothing
+    ``places`` ([namespace, environment]), ``teams``, ``pipelines`` ([id, name]) and ``silences`` ([kind, until when,
+    why]) are what rows point into. ``until`` is the end of the newest bar. ``total`` counts all tiles, ``cut`` those left out, ``unheard`` nodes of which nothing
     was ever known. ``roots`` are root causes that no incident holds yet; ``down`` are parts of DLV that do not work.
     """
     said = dict(filters or {})
@@ -173,6 +176,7 @@ def look(
     with dlv.record.tx() as conn:
         found = store.tiles(conn, said, MOST, unknown=unknown)
         pipes = store.pipelines(conn, [r["id"] for r in found])
+        quiet = routing.quiet(map(_facts, found), silences.active(conn, now), now)
         gaps = store.gaps(conn, since)
         unheard = store.unheard(conn, said)
         stamp = (since, *store.changed(conn, since))
@@ -181,12 +185,16 @@ def look(
             memory.bars = (stamp, _by_node(store.transitions(conn, since)))
     changes = memory.bars[1]
     hidden = blind(gaps, since, now)
-    lists = {name: _Places() for name in ("kinds", "places", "teams", "pipelines")}
+    lists = {name: _Places() for name in ("kinds", "places", "teams", "pipelines", "silences")}
     rows = []
     for r in found:
         pipe = pipes.get(r["id"])
         role = standing.role(r["id"])
         bad = r["health"] in ("failed", "late", "warn")
+        tail: list[Any] = [r["health_reason"][:120]] if bad else []
+        if held := quiet.get(r["id"]):
+            said_of = (held[0].kind, status.iso(held[1]), held[0].reason)
+            tail = [*(tail or [""]), lists["silences"].of(said_of)]
         rows.append(
             [
                 short(r["id"]),
@@ -200,7 +208,7 @@ def look(
                 lists["pipelines"].of((str(pipe[0]), pipe[1]) if pipe else None),
                 bars(r, changes.get(r["id"], ()), since, now, hidden),
                 r["running"] | r["muted"] << 1 | r["paused"] << 2 | (r["criticality"] or 0) << 3,
-                *([r["health_reason"][:120]] if bad else []),
+                *tail,
             ]
         )
     rows.sort(key=_worst)
@@ -230,6 +238,10 @@ def short(id_: UUID) -> str:
 
 def _plain(r: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return r["kind"], r["system"], r["type"], look_of.mark_of(r["system"], r["kind"], r["type"])
+
+
+def _facts(r: Mapping[str, Any]) -> routing.Facts:
+    return routing.Facts(r["id"], frozenset(r["tags"]), r["owner_id"], r["environment"])
 
 
 class _Places:

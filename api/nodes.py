@@ -211,6 +211,9 @@ class Detail(Out):
     evidence: list[dict[str, Any]]
     annotations: list[AnnotationOut]
     warnings: list[dict[str, Any]]
+    silence: dict[str, Any] | None = Field(
+        description="Why nobody is told of it now: id, kind, reason, until"
+    )
     upstream: int
     downstream: int
 

@@ -37,6 +37,7 @@ class Wall(Out):
     places: list[list[str]] = Field(description="[namespace, environment]")
     teams: list[str]
     pipelines: list[list[str] | None] = Field(description="[id, name]")
+    silences: list[list[str]] = Field(description="[silence or maintenance, until when, why]")
     rows: list[list[Any]] = Field(description=f"Tiles, the worst first, each: {', '.join(wall.ROW)}")
     total: int
     cut: int = Field(description="Tiles left out, the healthiest")
@@ -51,6 +52,8 @@ def tiles(call: Call) -> Response:
     `id`: its 16 bytes in base64url. `health`: 0 ok, 1 warn, 2 late, 3 failed, 4 unknown. `role`: 1 root, 2 symptom, 3 at risk. `since`: minutes of the
     epoch. `bars`: two hours a character in base 36 (older × 6 + newer, 5 is an hour in which DLV did not look), the
     newest last; the first character holds for all before it. `marks`: 1 running, 2 muted, 4 paused, criticality × 8.
+    `kind`, `place`, `team`, `pipeline` and `silence` are places in the lists beside; what says nothing at the end of a
+    row is left out.
     """
     q = call.query
     filters = {name: getattr(q, name) for name in wall.FILTERS}

@@ -79,6 +79,7 @@ def _node(ask: dict[str, Any]) -> list[Any]:
     return [
         _head(n),
         _chips(n),
+        _silence(all_["silence"]),
         *(_why.place(wall.why(_deps.dlv(), n["id"])) if _why.bad_role(n) else []),
         _fault(n, all_["runs"]),
         html.Div(
@@ -136,6 +137,18 @@ def _chips(n: dict[str, Any]) -> Component:
         said.append(html.Span("Retired" if n["retired_at"] else "Dropped", className="tag c-unknown"))
     said += [html.Span(t, className="tag") for t in n["tags"][:8]]
     return html.Div([s for s in said if s], className="chips")
+
+
+def _silence(s: dict[str, Any] | None) -> Component | None:
+    """Until when nobody is told of it, and why."""
+    if not s:
+        return None
+    word = "Maintenance" if s["kind"] == "maintenance" else "Silenced"
+    return html.P(
+        [ic("bell-off"), html.Span([html.B(f"{word} until {words.stamp(s['until'])}"), f" {s['reason']}"])],
+        className="silence-line",
+        title="Nobody is told of this node until then",
+    )
 
 
 def _fault(n: dict[str, Any], runs: list[dict[str, Any]]) -> Component | None:

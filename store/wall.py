@@ -30,6 +30,7 @@ def tiles(conn: Conn, filters: Mapping[str, Any], limit: int, *, unknown: bool) 
     return conn.execute(
         f"""select n.id, n.type, n.kind, n.system, n.environment, n.namespace, n.name, n.owner_name, n.parent_id,
                    n.health, n.health_reason, n.health_since, n.running, n.criticality, n.first_seen,
+                   n.tags, n.owner_id,
                    coalesce(c.paused, false) as paused, coalesce(c.muted, false) as muted, count(*) over () as total
               from node n {_CHECKED}
              where {cond} and n.dropped_at is null and (%(unknown)s or {_KNOWN})

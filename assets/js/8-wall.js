@@ -9,7 +9,7 @@
   const EVERY = 5000; // ms between two polls
   const PATIENCE = 20000; // ms until a poll that is not answered counts as failed
   const OLD = 20000; // ms after which the age is a warning
-  const ROW = ["id", "name", "health", "role", "since", "kind", "place", "team", "pipeline", "bars", "marks", "reason"];
+  const ROW = ["id", "name", "health", "role", "since", "kind", "place", "team", "pipeline", "bars", "marks", "reason", "silence"];
   const STATES = ["ok", "warn", "late", "failed", "unknown", "gap"];
   const WORDS = ["Healthy", "Warning", "Late", "Failed", "Unknown", "DLV did not look"];
   const ROLES = [null, "root", "symptom", "at_risk"];
@@ -308,6 +308,15 @@
     r.running = r.marks & 1;
     r.muted = r.marks & 2;
     r.paused = r.marks & 4;
+    r.quiet = r.silence === undefined ? "" : silenced(...shown.silences[r.silence]);
+  }
+
+  /** 'Silenced until 14:30: migration of the warehouse' */
+  function silenced(kind, until, why) {
+    const at = new Date(until);
+    const today = at.toDateString() === new Date().toDateString();
+    const day = today ? "" : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, `;
+    return `${kind === "maintenance" ? "Maintenance" : "Silenced"} until ${day}${at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })}: ${why}`;
   }
 
   function wanted(r, ask) {
@@ -441,7 +450,7 @@
       tiles.set(r.id, e);
     }
     const age = r.since ? ago(r.since * 60000) : "";
-    const key = `${r.health}${r.role}${age}|${r.marks}|${r.bars}|${r.kind}|${r.name}|${r.within}|${r.reason || ""}`;
+    const key = `${r.health}${r.role}${age}|${r.marks}|${r.bars}|${r.kind}|${r.name}|${r.within}|${r.reason || ""}|${r.quiet}`;
     if (e.dlvKey === key) return e;
     e.dlvKey = key;
     const look = r.standing && !(r.standing === "at_risk" && r.state !== "ok" && r.state !== "unknown") ? r.standing : r.state;
@@ -449,7 +458,7 @@
     const [t1, t2, t3, b] = e.children;
     t1.children[0].style.setProperty("--i", `url(/assets/icons/st-${look}.svg)`);
     text(t1.children[1], r.own);
-    const marks = [r.running && ["player-play", "Running"], r.muted && ["eye-off", "Muted"], r.paused && ["minus", "Paused"]].filter(Boolean);
+    const marks = [r.running && ["player-play", "Running"], r.muted && ["eye-off", "Muted"], r.paused && ["minus", "Paused"], r.quiet && ["bell-off", r.quiet]].filter(Boolean);
     t1.children[2].replaceChildren(...marks.map(([name, said]) => { const m = icon(name); m.title = said; return m; }));
     const word = WORDS[r.health];
     const bad = r.state === "failed" || r.state === "late" || r.state === "warn";
@@ -460,7 +469,7 @@
     t3.children[0].style.setProperty("--i", `url(/assets/icons/${r.mark}.svg)`);
     text(t3.children[1], r.within);
     b.innerHTML = bars(r.bars);
-    e.title = `${r.label} ${r.name}\n${r.ns}${r.reason ? `\n${r.reason}` : ""}\nLast 24 hours: ${told(r.bars)}`;
+    e.title = `${r.label} ${r.name}\n${r.ns}${r.reason ? `\n${r.reason}` : ""}${r.quiet ? `\n${r.quiet}` : ""}\nLast 24 hours: ${told(r.bars)}`;
     e.setAttribute("aria-label", [`${r.own}, ${r.label} in ${r.within}`, said, ...marks.map((m) => m[1]), r.reason, `last 24 hours: ${told(r.bars)}`].filter(Boolean).join("; "));
     return e;
   }

@@ -126,6 +126,13 @@ def test_a_responder_silences_a_node(site: Any, page: Any) -> None:
     found = site.web.record.one("select nodes, ends_at - starts_at as length, created_by from silence")
     assert found["nodes"] == [node["id"]]
     assert found["length"].total_seconds() == pytest.approx(3600, abs=2)
+    page.goto(site.url)
+    tile = page.locator(f'.tile[data-open="{node["id"]}"][aria-label*="; Silenced until "]')
+    tile.wait_for()
+    assert tile.locator('.marks [title^="Silenced until "][title$=": Migration"]').is_visible()
+    tile.click()
+    page.locator("#drawer .silence-line", has_text="Migration").wait_for()
+    go(page, site, "/silences")
     page.locator('[data-mode="end"]').click()
     page.get_by_text("People are told at once").wait_for()
     save(page)

@@ -128,6 +128,51 @@ def test_an_unchanged_poll_is_empty_and_a_change_is_not(web: Web, graph: Any) ->
     assert changed.status_code == 200 and changed.headers["ETag"] != first.headers["ETag"]
 
 
+def test_a_silence_shows_on_the_tiles_it_covers_until_its_end(web: Web, graph: Any) -> None:
+    from store import silences, teams
+    from store.audit import SYSTEM
+
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    with web.record.tx() as conn:
+        team = teams.create(conn, SYSTEM, {"name": "Ingest"})["id"]
+    node = add(web, "named", "failed")
+    add(web, "of the team", owner_id=team)
+    add(web, "not meant", "failed")
+    before = ask(web)
+    assert before.json["silences"] == []
+    with web.record.tx() as conn:
+        said = {"reason": "migration", "nodes": [node], "ends_at": end}
+        one = silences.create(conn, SYSTEM, said)
+        silences.create(conn, SYSTEM, said | {"nodes": [], "teams": [team], "kind": "maintenance"})
+        silences.create(conn, SYSTEM, said | {"starts_at": end, "ends_at": end + timedelta(hours=1)})
+        silences.create(conn, SYSTEM, said | {"reason": "shorter", "ends_at": end - timedelta(hours=1)})
+    seen(web)
+    answer = ask(web)
+    shown = {
+        name: answer.json["silences"][t["silence"]]
+        for name, t in tiles(answer.json).items()
+        if "silence" in t
+    }
+    until = end.isoformat().replace("+00:00", "Z")
+    assert shown == {
+        "named": ["silence", until, "migration"],
+        "of the team": ["maintenance", until, "migration"],
+    }
+    assert tiles(answer.json)["named"]["reason"] == "named is failed"
+    detail = web.client().get(f"/api/v1/nodes/{node}/detail", headers=web.bearer("viewer")).json
+    assert detail["silence"] == {
+        "id": str(one["id"]), "kind": "silence", "reason": "migration", "until": until,
+    }  # fmt: skip
+    wall.forget(web.record)
+    assert ask(web, **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    with web.record.tx() as conn:
+        conn.execute("update silence set ended_at = now()")
+    seen(web)
+    assert ask(web).json["rows"] == before.json["rows"]
+    detail = web.client().get(f"/api/v1/nodes/{node}/detail", headers=web.bearer("viewer")).json
+    assert detail["silence"] is None
+
+
 def test_it_is_sent_packed_to_who_takes_it(web: Web, graph: Any) -> None:
     for i in range(40):
         add(web, f"load_{i}")
@@ -138,8 +183,14 @@ def test_it_is_sent_packed_to_who_takes_it(web: Web, graph: Any) -> None:
 
 
 def test_five_hundred_tiles_with_a_day_each_fit_in_60_kb(web: Web, graph: Any) -> None:
-    """Every hour of every tile is something else: the worst there can be."""
+    """Every hour of every tile is something else, and each is silenced: the worst there can be."""
+    from store import silences
+    from store.audit import SYSTEM
+
     rng = random.Random(7)
+    with web.record.tx() as conn:
+        all_ = {"reason": "the warehouse moves to its new home this weekend, DATA-1234"}
+        silences.create(conn, SYSTEM, all_ | {"ends_at": datetime.now(UTC) + timedelta(days=2)})
     with web.record.tx() as conn, conn.cursor() as cur:
         for i in range(500):
             id_ = uuid.UUID(int=rng.getrandbits(128))
@@ -163,7 +214,7 @@ def test_five_hundred_tiles_with_a_day_each_fit_in_60_kb(web: Web, graph: Any) -
     seen(web)
     answer = ask(web)
     said = answer.json
-    assert len(said["rows"]) == 500
+    assert len(said["rows"]) == 500 and all("silence" in t for t in tiles(said).values())
     assert {len(r["bars"]) for r in tiles(said).values()} >= {12}, "no day of all is one colour"
     assert len(answer.data) <= 60_000
 
