@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,9 @@ _FRESH = 1.0
 class Standing:
     """Roots and symptoms among the failed and late nodes, and what is at risk below the roots.
 
-    A failed or late node with no such ancestor is a root (of a cycle: its earliest), else a symptom. All three are
-    None where the graph is away; ``reason`` says so.
+    What an open incident holds is what it is there: the incident knows more than edges do (a task that was skipped behind
+    a failure follows from it). Else a failed or late node with no such ancestor is a root (of a cycle: its earliest),
+    with one a symptom. All three are None where the graph is away; ``reason`` says so.
     """
 
     roots: frozenset[UUID] | None
@@ -71,17 +72,19 @@ def standing(dlv: Dlv) -> Standing:
             state = record_of.graph_state(conn)
             bad = record_of.bad(conn)
             recovered = record_of.recovered(conn)
+            held = record_of.held(conn)
             key = (
                 state["generation"],
                 state["projected_at"],
                 tuple((r["id"], r["health_since"]) for r in bad),
                 tuple((r["id"], r["recovered_at"]) for r in recovered),
+                held,
             )
         # what was made anew since is not part of the key, so a kept answer is looked at again after a while
         if kept and kept.key == key and not recovered and kept.value.reason is None:
             kept.until = time.monotonic() + _FRESH
             return kept.value
-        value = _ask(dlv, state["generation"], bad, recovered)
+        value = _ask(dlv, state["generation"], bad, recovered, held)
         _kept[dlv.record] = _Kept(key, value, time.monotonic() + _FRESH)
         return value
 
@@ -92,7 +95,13 @@ def forget(record: Record) -> None:
         _kept.pop(record, None)
 
 
-def _ask(dlv: Dlv, generation: int, bad: list[dict[str, Any]], recovered: list[dict[str, Any]]) -> Standing:
+def _ask(
+    dlv: Dlv,
+    generation: int,
+    bad: list[dict[str, Any]],
+    recovered: list[dict[str, Any]],
+    held: Mapping[UUID, str],
+) -> Standing:
     def below(ids: Iterable[UUID]) -> set[UUID]:
         ids = list(ids)
         return set(reach.below(dlv.graph, generation, ids)) if ids else set()
@@ -109,7 +118,13 @@ def _ask(dlv: Dlv, generation: int, bad: list[dict[str, Any]], recovered: list[d
         _away.setdefault(dlv.record, datetime.now(UTC))
         return Standing(None, None, None, e.message)
     _away.pop(dlv.record, None)
-    return Standing(frozenset(roots), frozenset(symptoms), frozenset(at_risk))
+    first = {n for n, role in held.items() if role == "root"}
+    rest = held.keys() - first
+    return Standing(
+        frozenset((roots - rest) | first),
+        frozenset((symptoms - first) | rest),
+        frozenset(at_risk - held.keys()),
+    )
 
 
 def split(

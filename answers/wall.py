@@ -259,7 +259,8 @@ class _Places:
 
 #: (health, role) from what must be seen first to what may be folded away
 _FIRST = (
-    (3, 1), (2, 1), (3, 2), (2, 2), (3, 0), (2, 0), (3, 3), (2, 3), (1, 0), (1, 3), (0, 3), (4, 3), (4, 0), (0, 0),
+    (3, 1), (2, 1), (1, 1), (4, 1), (3, 2), (2, 2), (3, 0), (2, 0), (3, 3), (2, 3), (1, 2), (1, 0), (1, 3), (4, 2), (0, 3),
+    (4, 3), (4, 0), (0, 0),
 )  # fmt: skip
 _ORDER = {pair: n for n, pair in enumerate(_FIRST)}
 
@@ -499,7 +500,8 @@ def down(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
 def why(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """{causes, more, incident, blast, call, reason}: what a red tile's reader asks first.
 
-    ``causes`` are the node's root causes ({…node, error, log_url, path: [node]}), the node itself where it is one;
+    ``causes`` are the node's root causes ({…node, error, log_url, path: [node]}), the node itself where it is one, that of
+    its incident (with no path) where no edge leads to one;
     ``more`` counts further ones. ``blast`` ({total, by_hop, by_team}) is of the first cause. ``call`` are the teams of
     the causes and of what they reach ({id, name, people, channels, owns, hit}), those who own the cause first.
     ``reason`` says why the graph could not be asked.
@@ -513,6 +515,9 @@ def why(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     try:
         found = [] if node["role"] == "root" else _roots_above(dlv, me)
         out["more"] = max(0, len(found) - 3)
+        if not found and node["role"] == "symptom" and incident and incident["root"] not in (None, me):
+            # no edge leads there, and the incident knows it all the same
+            found = [_itself(dlv, nodes.get(dlv, incident["root"]))]
         if not found:
             found = [_itself(dlv, node)] if node["health"] in ("failed", "late") else []
         out["causes"] = [c | {"path": _named(dlv, c["path"])} for c in found[:3]]

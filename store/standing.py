@@ -59,6 +59,21 @@ def bad(conn: Conn) -> list[dict[str, Any]]:
     ).fetchall()
 
 
+def held(conn: Conn) -> dict[UUID, str]:
+    """root or symptom of each node on the map that an open incident holds and that is not well again; root where one of
+    several incidents began with it.
+    """
+    rows = conn.execute(
+        """select n.id, min(m.role) as role
+             from incident i join incident_member m on m.incident_id = i.id and m.recovered_at is null
+             join alias a on a.id = m.node_id join node n on n.id = a.node_id
+            where i.status = 'open' and n.health <> 'ok'
+              and n.retired_at is null and n.dropped_at is null and not n.standin
+            group by n.id"""
+    ).fetchall()
+    return {r["id"]: r["role"] for r in rows}
+
+
 def recovered(conn: Conn) -> list[dict[str, Any]]:
     """Nodes that were failed or late not long ago and are not now, the last to recover first."""
     return conn.execute(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from answers import incidents as answers
+from answers import nodes, status, wall
 from answers.context import Dlv
 from graph.driver import connect
 from ingest import demo
@@ -147,7 +148,32 @@ def test_what_airflow_skips_behind_a_failure_is_one_incident_with_it(
         "nightly.report": "late",
     }  # fmt: skip
     decide(record, graph, settled)
-    assert partition(Dlv(settled, record, graph)) == {"nightly.extract": set(health)}
+    dlv = Dlv(settled, record, graph)
+    assert partition(dlv) == {"nightly.extract": set(health)}
+    # the skipped tasks have no edge to the failed one: only the incident knows what they follow from
+    status.forget(record)
+    (item,) = answers.page(dlv)["items"]
+    roles = {m["name"]: m["role"] for m in answers.get(dlv, item["id"])["member_list"]}
+    assert roles == dict.fromkeys(health, "symptom") | {"nightly.extract": "root"}
+    said = wall.look(dlv)
+    assert {r[1]: wall.ROLES[r[3]] for r in said["rows"]} == roles
+    assert said["rows"][0][1] == "nightly.extract", "first of all"
+    assert (said["counts"]["roots"], said["counts"]["symptoms"]) == (1, 4)
+    assert said["roots"] == []
+    why = wall.why(dlv, nodes.page(dlv, {"q": "nightly.load"})["items"][0]["id"])
+    assert [c["name"] for c in why["causes"]] == ["nightly.extract"]
+    assert why["causes"][0]["error"] == "no such host"
+    with record.tx() as conn:  # what no incident holds any more stands by itself
+        conn.execute("update incident set status = 'resolved', resolved_at = now()")
+    status.forget(record)
+    assert status.counts(dlv)["roots"] == 4
+    with record.tx() as conn:
+        conn.execute("update incident set status = 'open', resolved_at = null")
+    tell(record, who, dag(TODAY + 1, fails=False), day(TODAY + 1, 20))
+    status.forget(record)
+    assert {r[3] for r in wall.look(dlv)["rows"]} == {0}, (
+        "what is well again has no role, until it is decided about, too"
+    )
 
 
 def test_an_edge_that_runs_no_longer_use_leads_nowhere(record: Record, graph: Any, settled: Settings) -> None:
