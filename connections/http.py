@@ -210,9 +210,7 @@ def reach(link: Link, ladder: Ladder, base: str = "url") -> None:
             ladder.skip("tls")
             return
         with ladder.step("tls"):
-            sock.settimeout(ladder.left())
-            with tls.context(link).wrap_socket(sock, server_hostname=host):
-                pass
+            tls.shake(link, sock, host, ladder.left())
 
 
 @contextmanager

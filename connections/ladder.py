@@ -5,6 +5,7 @@ which step failed and what to do about it, in words and without any secret.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -211,6 +212,21 @@ def route_words(e: BaseException, step: str, at: At = None) -> tuple[str, str]:
     return f"there is no way to {host}: {getattr(e, 'strerror', None) or e}", _SLOW["route"]
 
 
+#: how servers say no to a client's certificate, or to there being none, as OpenSSL words it
+_ALERT = re.compile(r"alert ((?:\w+ )?certificate(?: \w+)*|unknown ca|decrypt error|handshake failure)")
+
+
+_WANTS_CERTIFICATE = "it may want a client certificate that an authority of its own has signed: fill in client certificate and client key, both"
+
+
+def alert_words(text: str) -> tuple[str, str] | None:
+    """(message, hint) where OpenSSL says that the server broke off over the client's certificate, else None."""
+    m = _ALERT.search(text.lower().replace("_", " "))
+    if m is None:
+        return None
+    return f"the server broke off TLS: {m[1]}", _WANTS_CERTIFICATE
+
+
 def tls_words(e: ssl.SSLError) -> tuple[str, str]:
     text = str(e)
     if isinstance(e, ssl.SSLCertVerificationError):
@@ -238,11 +254,10 @@ def tls_words(e: ssl.SSLError) -> tuple[str, str]:
             "what listens there does not speak TLS",
             "check the port; or choose TLS off, if the network between is yours",
         )
-    if "CERTIFICATE_REQUIRED" in text or "HANDSHAKE_FAILURE" in text or "UNKNOWN_CA" in text:
-        return (
-            f"the server broke off TLS: {e.reason or text}",
-            "it may ask for a client certificate: fill in client certificate and client key",
-        )
+    if said := alert_words(text):
+        return said
+    if "EOF occurred" in text:
+        return "the server broke off TLS", _WANTS_CERTIFICATE
     if "KEY_VALUES_MISMATCH" in text:
         return "client certificate and client key do not belong together", "paste the pair"
     if "PEM" in text or "NO_START_LINE" in text or "NOT_ENOUGH_DATA" in text:

@@ -134,8 +134,7 @@ def _postgres_tls(link: Link, seconds: float) -> None:
             )  # fmt: skip
         if answer != b"S":
             raise Failed("tls", "what listens there is no Postgres", "check the port")
-        with tls.context(link).wrap_socket(s, server_hostname=link.fields["host"]):
-            pass
+        tls.shake(link, s, link.fields["host"], seconds)
 
 
 def _postgres_says(link: Link, e: Exception) -> tuple[str, str, str] | None:
@@ -249,7 +248,7 @@ def _mysql_says(link: Link, e: Exception) -> tuple[str, str, str] | None:
     if code in (ER.ACCESS_DENIED_ERROR, 1698):
         return (
             "sign-in", f"the server refuses {user} from here: wrong user or password, or this host is not let in",
-            "write the password again; the server's user may be limited to other hosts (user@host)",
+            "write the password again; the server's user may be limited to other hosts (user@host), or must show a client certificate",
         )  # fmt: skip
     if code == ER.DBACCESS_DENIED_ERROR:
         return "permission", f"{user} may not use {database}", f"GRANT SELECT ON {database}.* TO {user}"

@@ -4,8 +4,10 @@ form holds as PEM. Names are verified against the host that was named, whatever 
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +74,30 @@ def context(link: Link) -> ssl.SSLContext:
         if f.certificate and f.key:
             made.load_cert_chain(f.certificate, f.key, password=lambda: "")
     return made
+
+
+#: seconds for which a server's no to the client's certificate is waited for
+_NO_SECONDS = 0.3
+
+
+def shake(link: Link, sock: socket.socket, host: str, seconds: float) -> None:
+    """Shake hands on an open socket, which is closed then. Raises what :mod:`ssl` raises.
+
+    Under TLS 1.3 a server looks at the client's certificate after the handshake is over for the client, and what is sent
+    meanwhile can drown its no: so that is waited for, until a ticket for the next time says that it will not come.
+    """
+    sock.settimeout(seconds)
+    with context(link).wrap_socket(sock, server_hostname=host) as s:
+        end = time.monotonic() + min(_NO_SECONDS, seconds)
+        s.settimeout(0.02)
+        while (
+            s.version() == "TLSv1.3" and time.monotonic() < end and not (s.session and s.session.has_ticket)
+        ):
+            try:
+                s.recv(1)
+                return
+            except TimeoutError:
+                continue
 
 
 @dataclass(frozen=True)

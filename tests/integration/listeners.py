@@ -49,9 +49,10 @@ class Listener:
 
 @contextmanager
 def listening(
-    answer: Callable[[Asked], Answer], pair: Pair | None = None, into: Path | None = None
+    answer: Callable[[Asked], Answer], pair: Pair | None = None, into: Path | None = None, clients: str = ""
 ) -> Iterator[Listener]:
-    """A listener on loopback until the block ends. ``pair``: with TLS, its files put into ``into``."""
+    """A listener on loopback until the block ends. ``pair``: with TLS, its files put into ``into``; ``clients``: PEM of the
+    authority that must have signed the certificate of whoever comes."""
     made = Listener(0, "https" if pair else "http")
 
     class Handler(BaseHTTPRequestHandler):
@@ -93,6 +94,9 @@ def listening(
         certificate, key = pair.put(into, f"listener-{server.server_port}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
+        if clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=clients)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     made.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

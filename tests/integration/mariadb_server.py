@@ -32,14 +32,14 @@ insert into shop.customers values (1, 'Ada', 'ada@private.example', 'DE'), (2, '
 
 @dataclass(frozen=True)
 class MariaDB:
-    """``user`` with ``password`` may do everything in ``database``; ``ca`` signed the server's certificate, which is for
-    localhost and 127.0.0.1."""
+    """``user`` with ``password`` may do everything in ``database``; ``authority`` signed the server's certificate, which
+    is for localhost and 127.0.0.1, and is the one whose clients' certificates are good."""
 
     port: int
     user: str
     password: str
     database: str
-    ca: str
+    authority: Authority
     log: Path
 
     def execute(self, text: str) -> list[Any]:
@@ -57,7 +57,7 @@ class MariaDB:
         """The fields of a connection to it."""
         return {
             "host": "localhost", "port": self.port, "database": self.database, "username": self.user,
-            "tls": "verified", "ca": self.ca,
+            "tls": "verified", "ca": self.authority.pem,
         } | change  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def running(into: Path) -> Iterator[MariaDB]:
     data, log, port = into / "data", into / "mariadb.log", child.free_port()
     authority = Authority()
     certificate, key = authority.sign("localhost", "127.0.0.1").put(into, "server")
+    clients = into / "authority.pem"
+    clients.write_text(authority.pem)
     user = ["--user=root"] if os.geteuid() == 0 else []
     with open(log, "ab") as out:
         data.mkdir()
@@ -85,12 +87,13 @@ def running(into: Path) -> Iterator[MariaDB]:
             [
                 server, "--no-defaults", f"--datadir={data}", f"--socket={into / 's'}", f"--pid-file={into / 'pid'}",
                 f"--port={port}", "--bind-address=127.0.0.1", f"--ssl-cert={certificate}", f"--ssl-key={key}",
+                f"--ssl-ca={clients}",
                 "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve",
                 "--skip-log-bin", *user,
             ],
             stdout=out, stderr=out, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    made = MariaDB(port, "reader", "a secret of mariadb", "shop", authority.pem, log)
+    made = MariaDB(port, "reader", "a secret of mariadb", "shop", authority, log)
     try:
         _wait(process, made)
         made.execute(

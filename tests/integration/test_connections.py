@@ -161,10 +161,14 @@ def test_a_connection_does_not_look_into_files_of_whoever_runs_dlv(
 
 
 @contextmanager
-def with_tls(port: int, pair: Pair, into: Path) -> Iterator[int]:
-    """A port that speaks TLS as a Postgres does and passes all on to the one at ``port``: the embedded build has no TLS."""
+def with_tls(port: int, pair: Pair, into: Path, clients: str = "") -> Iterator[int]:
+    """A port that speaks TLS as a Postgres does and passes all on to the one at ``port``: the embedded build has no TLS.
+    ``clients``: PEM of the authority that must have signed the client's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair.put(into, "postgres"))
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=clients)
 
     class Relay(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -208,6 +212,23 @@ def test_postgres_with_tls(shop: serving.Shop, authority: Authority, tmp_path: P
             assert said is not None and said[0] == "tls"
 
 
+def test_postgres_that_wants_a_client_certificate(
+    shop: serving.Shop, authority: Authority, tmp_path: Path
+) -> None:
+    known, foreign = authority.sign(shop.user), Authority().sign(shop.user)
+    with with_tls(shop.port, authority.sign("localhost"), tmp_path, authority.pem) as port:
+        fields = postgres(shop, host="localhost", port=port, tls="verified", ca=authority.pem)
+
+        def by(pair: Pair) -> kind.Tested:
+            given = {"password": shop.password, "client_key": pair.key}
+            return tried("postgres", fields | {"client_certificate": pair.certificate}, given)
+
+        done = by(known)
+        assert done.ok and set(dict(done.steps).values()) == {"ok"}, done
+        failed(by(foreign), "tls", "client certificate")
+        failed(tried("postgres", fields, {"password": shop.password}), "tls", "client certificate")
+
+
 # ---------------------------------------------------------------- MariaDB
 
 
@@ -224,6 +245,23 @@ def test_mariadb_says_how_far_it_came(mariadb: mariadb_server.MariaDB) -> None:
     failed(tried("mysql", mariadb.fields(), {"password": "wrong"}), "sign-in", "refuses reader")
     failed(tried("mysql", mariadb.fields(database="nix"), good), "permission", "nix")
     failed(tried("mysql", mariadb.fields(port=closed_port()), good), "route", "nothing listens")
+
+
+def test_mariadb_that_wants_a_client_certificate(mariadb: mariadb_server.MariaDB) -> None:
+    """It asks everybody, and wants it of some of its users."""
+    mariadb.execute(
+        "create or replace user 'certified'@'127.0.0.1' identified by 'c3rt' require x509;"
+        "grant select on shop.* to 'certified'@'127.0.0.1'"
+    )
+    known = mariadb.authority.sign("certified")
+    fields = mariadb.fields(username="certified")
+    done = tried(
+        "mysql",
+        fields | {"client_certificate": known.certificate},
+        {"password": "c3rt", "client_key": known.key},
+    )
+    assert done.ok and set(dict(done.steps).values()) == {"ok"}, done
+    failed(tried("mysql", fields, {"password": "c3rt"}), "sign-in", "certified", "client certificate")
 
 
 def test_mariadb_is_read_only_and_ends_statements(
@@ -324,6 +362,25 @@ def test_tls_says_what_is_wrong_with_a_certificate(authority: Authority, tmp_pat
         failed(tried("http", {"url": s.url, "ca": ca}), "tls", "expired", "renews")
     with listening(statuses) as s:
         failed(tried("http", {"url": f"https://127.0.0.1:{s.port}"}), "tls", "does not speak TLS")
+
+
+def test_a_server_that_wants_a_client_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Every kind that speaks HTTP has the same fields for one. Under TLS 1.3 the server says no only after the handshake."""
+    known, foreign = authority.sign("dlv"), Authority("somebody else").sign("dlv")
+    with listening(statuses, authority.sign("127.0.0.1"), tmp_path, clients=authority.pem) as s:
+        fields = {"url": s.url, "ca": authority.pem}
+
+        def by(pair: Pair, key: str = "") -> kind.Tested:
+            return tried(
+                "http", fields | {"client_certificate": pair.certificate}, {"client_key": key or pair.key}
+            )
+
+        done = by(known)
+        assert done.ok and dict(done.steps)["tls"] == "ok"
+        failed(tried("http", fields), "tls", "broke off TLS", "client certificate")
+        failed(by(foreign), "tls", "broke off TLS", "client certificate")
+        failed(by(known, foreign.key), "tls", "do not belong together")
+        assert len(s.asked) == 1
 
 
 def test_http_says_what_a_status_means() -> None:
@@ -486,7 +543,7 @@ def test_spark_and_connect() -> None:
 
 def test_kafka_and_the_brokers_that_it_names() -> None:
     mock = AdminClient({"bootstrap.servers": "x", "test.mock.num.brokers": 2, "log_level": 0})
-    ports = sorted(b.port for b in mock.list_topics(timeout=10).brokers.values())
+    ports = sorted(b.port for b in mock.list_topics("orders", timeout=10).brokers.values())  # which makes it
     fields = {"bootstrap": f"127.0.0.1:{ports[0]}", "tls": "off"}
     done = tried("kafka", fields)
     assert done.ok and "2 brokers" in done.message
