@@ -74,8 +74,8 @@ class Cluster:
         self._timeout = timeout
 
     def topics(self) -> dict[str, list[Partition]]:
-        """Every topic that the user may see, with its partitions."""
-        out = {}
+        """Every topic that the user may see, with its partitions. :class:`CannotLook` where it may see none."""
+        out: dict[str, list[Partition]] = {}
         for name, topic in self._metadata.topics.items():
             if topic.error is not None:
                 _refused(topic.error, f"the topic {name}")
@@ -85,7 +85,23 @@ class Cluster:
                 Partition(name, p.id, p.leader if p.leader >= 0 else None, len(p.replicas), len(p.isrs))
                 for p in sorted(topic.partitions.values(), key=lambda p: p.id)
             ]
+        if not out and self._hidden([kafka.OFFSETS]):
+            raise CannotLook("the user may see no topic", step="permission", hint=_GRANT)
         return out
+
+    def must_see(self, names: Iterable[str]) -> None:
+        """:class:`CannotLook` where one of these topics, which the list does not name, may be hidden from the user: it
+        is not known then whether it exists."""
+        if found := self._hidden(list(names)):
+            raise CannotLook(
+                f"the user may not describe the topic {found[0]}", step="permission", hint=_GRANT
+            )
+
+    def _hidden(self, names: list[str]) -> list[str]:
+        try:
+            return kafka.hidden(self._admin, names, self._timeout)
+        except TimeoutError:
+            raise _silent(f"the topic {names[0]}", self._timeout) from None
 
     def group(self, name: str) -> Group:
         """What Kafka says of a group; its state is dead where Kafka knows none of that name."""
@@ -153,6 +169,9 @@ class Cluster:
             raise CannotLook(f"Kafka did not tell {what}: {error.str()}", step="answer") from None
 
 
+_GRANT = "grant it Describe on topics and groups"
+
+
 class _NoGroup(Exception):
     """Kafka knows no group of this name."""
 
@@ -169,7 +188,7 @@ def _refused(error: KafkaError, what: str) -> None:
         raise CannotLook(
             f"the user may not describe {what}",
             step="permission",
-            hint="grant it Describe on topics and groups",
+            hint=_GRANT,
         )
 
 
@@ -215,8 +234,8 @@ def _told(e: kafka.KafkaAway) -> CannotLook:
     elif e.reason == "_TIMED_OUT" or "timed out" in what.lower():
         what = "it does not answer" if broker else "no broker answers"
         hint = "it may hang, or a firewall drops what is sent there, or the port is not one for clients"
-    elif "isconnect" in what or "closed" in what:
-        what, hint = "it closes the connection", "the listener may want TLS or a sign-in (SASL)"
+    elif re.search("isconnect|closed|roken pipe|reset by peer", what):
+        what, hint = "it closes the connection", hint or "the listener may want TLS or a sign-in (SASL)"
     return CannotLook(f"{broker}: {what}" if broker else what, step=step, hint=hint)
 
 

@@ -5,24 +5,28 @@ bootstrap servers, and at every broker that the cluster names (docs/decisions/00
 from __future__ import annotations
 
 import logging
+import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from connections import http, tls
 from connections.guard import Refused
 from connections.kind import Field, Kind, pairs
-from connections.ladder import Failed, Ladder
+from connections.ladder import Failed, Ladder, alert_words, tls_words
 from connections.link import Link
 from errors import DlvError
 
 #: seconds that are waited for a better reason once every broker is known to be down
 SETTLE = 0.3
+#: Kafka's own topic, which every cluster has or makes by itself: who may not see even this one may see none
+OFFSETS = "__consumer_offsets"
 
 _quiet = logging.getLogger("dlv.librdkafka")
 _quiet.addHandler(logging.NullHandler())
@@ -82,8 +86,8 @@ def config(link: Link) -> dict[str, Any]:
 
 
 def admin(link: Link) -> AdminClient:
-    """A client for asking. The brokers that the cluster names have passed the guard. Raises :class:`KafkaAway` and
-    :class:`connections.guard.Refused`."""
+    """A client for asking. The brokers that the cluster names have passed the guard. Raises :class:`KafkaAway`,
+    :class:`connections.guard.Refused`, and :class:`ssl.SSLError` where a PEM of the link cannot be used."""
     made, _ = reached(link)
     return made
 
@@ -106,7 +110,7 @@ def reached(link: Link, timeout: float | None = None) -> tuple[AdminClient, Clus
     """
     seconds = link.timeout if timeout is None else timeout
     errors: list[KafkaError] = []
-    made = AdminClient(config(link) | {"error_cb": errors.append}, logger=_quiet)
+    made = _client(link, errors)
     end = time.monotonic() + seconds
     down_at: float | None = None
     while True:
@@ -115,7 +119,7 @@ def reached(link: Link, timeout: float | None = None) -> tuple[AdminClient, Clus
             down_at = time.monotonic()
         left = end - time.monotonic()
         if left <= 0 or (down_at is not None and time.monotonic() - down_at > SETTLE):
-            raise _away(link, errors)
+            raise _away(link, errors, in_time=left > 0)
         try:
             metadata = made.list_topics(timeout=min(0.25, max(0.05, left)))
             break
@@ -130,6 +134,31 @@ def reached(link: Link, timeout: float | None = None) -> tuple[AdminClient, Clus
     for broker in metadata.brokers.values():
         _looked_at(link, broker.host, broker.port, "the cluster names a broker at ")
     return made, metadata
+
+
+def hidden(client: AdminClient, topics: list[str], timeout: float) -> list[str]:
+    """Those of these topics that the user may not know of: Kafka leaves them out of its list as if they did not exist.
+    Asked by a request that makes no topic. :class:`TimeoutError` where nothing answers within ``timeout`` seconds."""
+    out = []
+    asked = client.describe_topics(TopicCollection(topics), request_timeout=timeout) if topics else {}
+    for name, future in asked.items():
+        try:
+            future.result(timeout + 0.5)
+        except KafkaException as e:
+            if e.args[0].code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
+                raise TimeoutError from None
+            if "AUTHORIZATION" in e.args[0].name():
+                out.append(name)
+    return out
+
+
+def _client(link: Link, errors: list[KafkaError]) -> AdminClient:
+    said = config(link) | {"error_cb": errors.append}
+    try:
+        return AdminClient(said, logger=_quiet)
+    except KafkaException as e:
+        tls.context(link)  # says of a certificate or key what is wrong with it, and raises
+        raise KafkaAway("_INVALID_ARG", link.hide(e.args[0].str())) from None
 
 
 def _looked_at(link: Link, host: str, port: int, lead: str = "") -> None:
@@ -154,16 +183,57 @@ def _final(e: KafkaError) -> bool:
     )  # fmt: skip
 
 
-def _away(link: Link, errors: list[KafkaError]) -> KafkaAway:
-    """The best of the reasons: the most particular, and the first of those."""
+def _away(link: Link, errors: list[KafkaError], in_time: bool = True) -> KafkaAway:
+    """The best of the reasons: the most particular, and the first of those. ``in_time``: it failed before it had to be
+    given up, so that brokers which are down without a reason have closed the connection."""
     telling = [e for e in errors if e.code() != KafkaError._ALL_BROKERS_DOWN]
     ranked = sorted(telling, key=lambda e: e.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT))
+    if not ranked and errors and in_time:
+        return KafkaAway(
+            "_ALL_BROKERS_DOWN", f"{link.fields['bootstrap']}: it closes the connection", _wants(link)
+        )
     if not ranked:
         return KafkaAway(
             "_TIMED_OUT", "no broker answers", "check that the port is a Kafka listener's for clients"
         )
     first = ranked[0]
-    return KafkaAway(first.name(), link.hide(first.str() or first.name()))
+    said = link.hide(first.str() or first.name())
+    closed = re.search("isconnect|roken pipe|reset by peer", said)
+    return _of_tls(link, said) or KafkaAway(first.name(), said, _wants(link) if closed else "")
+
+
+def _wants(link: Link) -> str:
+    sign_in = "a sign-in (SASL)" if link.get("sasl", "none") == "none" else "another mechanism of SASL"
+    secure = "no TLS" if link.get("tls") != tls.OFF else "TLS"
+    return f"the listener may want {sign_in} or {secure}, or it may not be one for clients"
+
+
+#: librdkafka's "sasl_ssl://HOST:PORT/bootstrap: WHAT"
+_BROKER = re.compile(r"^\w+://(?P<host>[^/\s]+):(?P<port>\d+)/")
+
+
+def _of_tls(link: Link, said: str) -> KafkaAway | None:
+    """What librdkafka says of certificates, in the words of every other kind: its own name settings of its own. None
+    where it speaks of something else."""
+    m = _BROKER.match(said)
+    if m is None or "SSL" not in said:
+        return None
+    words = alert_words(said)
+    if "certificate verify failed" in said:
+        words = _verified(link, m["host"].strip("[]"), int(m["port"]))
+    return KafkaAway("_SSL", f"{m['host']}:{m['port']}: {words[0]}", words[1]) if words else None
+
+
+def _verified(link: Link, host: str, port: int) -> tuple[str, str]:
+    """Why a broker's certificate is not good. librdkafka says only that, so hands are shaken once more to hear it."""
+    try:
+        with link.guard.connect(host, port, link.timeout) as sock:
+            tls.shake(link, sock, host, link.timeout)
+    except ssl.SSLError as e:
+        return tls_words(e)
+    except OSError:
+        pass
+    return "the broker's certificate is not good", "check the CA certificate, and the name of the broker"
 
 
 @contextmanager
@@ -180,7 +250,7 @@ def _told(ladder: Ladder, link: Link) -> Iterator[None]:
             ) from None  # fmt: skip
         if e.reason == "_SSL":
             raise Failed(
-                "tls", e.message, "check the CA certificate, and that the port is one for TLS"
+                "tls", e.message, e.hint or "check the CA certificate, and that the port is one for TLS"
             ) from None
         if e.reason == "_RESOLVE":
             raise Failed(
@@ -188,12 +258,9 @@ def _told(ladder: Ladder, link: Link) -> Iterator[None]:
                 e.message,
                 "check how the names of the brokers are spelt, and their advertised.listeners",
             ) from None
-        wants = "SASL" if mechanism == "none" else "another mechanism"
-        secure = "no TLS" if link.get("tls") != tls.OFF else "TLS"
         raise Failed(
-            "sign-in", f"the port is open and no broker answers: {e.message}",
-            f"the listener may want {secure} or {wants}, or it may not be one for clients",
-        ) from None  # fmt: skip
+            "sign-in", f"the port is open, and no broker answers as it should: {e.message}", _wants(link)
+        ) from None
     except KafkaException as e:
         raise Failed(
             "sign-in", f"{e.args[0].name()}: {e.args[0].str()}", "check the fields of TLS and sign-in"
@@ -213,9 +280,7 @@ def _climb(link: Link, ladder: Ladder) -> str:
             ladder.skip("tls")
         else:
             with ladder.step("tls"):
-                sock.settimeout(ladder.left())
-                with tls.context(link).wrap_socket(sock, server_hostname=host):
-                    pass
+                tls.shake(link, sock, host, ladder.left())
     with _told(ladder, link):
         client, metadata = reached(link, ladder.left())
     with ladder.step("permission"):
@@ -226,11 +291,15 @@ def _climb(link: Link, ladder: Ladder) -> str:
                 raise Failed(
                     "permission", "the user may not list consumer groups", "grant it Describe on the cluster and on groups"
                 )  # fmt: skip
+        if not metadata.topics and hidden(client, [OFFSETS], ladder.left(2.0)):
+            raise Failed(
+                "permission", "the user may see no topic", "grant it Describe on the topics, on groups and on the cluster"
+            )  # fmt: skip
     topics = [t for t in metadata.topics if not t.startswith("__")]
     if any(t.error is not None and "AUTHORIZATION" in t.error.name() for t in metadata.topics.values()):
         raise Failed("permission", "the user may not describe topics", "grant it Describe on the topics")
-    brokers = len(metadata.brokers)
-    return f"{brokers} broker{'' if brokers == 1 else 's'}; {len(topics)} topics that this user sees"
+    brokers, seen = len(metadata.brokers), len(topics)
+    return f"{brokers} broker{'' if brokers == 1 else 's'}; {seen} topic{'' if seen == 1 else 's'} that this user sees"
 
 
 def _first_open(link: Link, ladder: Ladder, servers: list[tuple[str, int]]) -> tuple[str, int, Any]:

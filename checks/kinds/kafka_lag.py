@@ -26,6 +26,7 @@ def observe(spec: Spec, link: Link | None, now: datetime) -> Observation:
         group = cluster.group(str(spec.config["group"]))
         committed = cluster.committed(group.name)
         reads = wanted or sorted({topic for topic, _ in committed} | group.reads)
+        cluster.must_see(t for t in reads if t not in topics)
         offsets = cluster.offsets([p for t in reads for p in topics.get(t, ())], committed)
     return Observation(
         now,

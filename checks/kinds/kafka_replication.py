@@ -16,6 +16,7 @@ def observe(spec: Spec, link: Link | None, now: datetime) -> Observation:
     name = kafka.topic_of(spec) if spec.config.get("of", "topic") == "topic" else None
     with kafka.look(link) as cluster:
         topics = cluster.topics()
+        cluster.must_see({name} - topics.keys() if name else ())
     parts = [p for ps in topics.values() for p in ps] if name is None else topics.get(name)
     return Observation(
         now,

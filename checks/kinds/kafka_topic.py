@@ -16,6 +16,7 @@ def observe(spec: Spec, link: Link | None, now: datetime) -> Observation:
     name = kafka.topic_of(spec)
     with kafka.look(link) as cluster:
         topics = cluster.topics()
+        cluster.must_see({name} - topics.keys())
     parts = topics.get(name)
     return Observation(
         now,

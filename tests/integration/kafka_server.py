@@ -1,5 +1,8 @@
 """A real Kafka broker (KRaft, one node) and a real Kafka Connect, from the jars that deploy/test-tools.sh leaves in .cache.
 
+The broker listens thrice: in plain, with TLS and SASL, and with TLS and a client's certificate. Whoever comes in plain may
+do anything; everybody else what :meth:`Kafka.allow` says and no more.
+
 ``kafka`` and ``connect`` are fixtures of the session (conftest.py takes them, so that there is one of each): tests that share them are of one xdist_group, "kafka".
 """
 
@@ -19,8 +22,17 @@ from typing import Any
 
 import pytest
 import requests
+from certificates import Authority
 from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 from serving import CACHE
 
 from embedded import child
@@ -82,10 +94,12 @@ BROKER = """process.roles={roles}
 node.id={node}
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners={listeners}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners={advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 log.dirs={home}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
@@ -108,33 +122,66 @@ log.cleaner.dedupe.buffer.size=4194304
 controlled.shutdown.enable=false
 """
 
+SECURED = """ssl.keystore.type=PEM
+ssl.keystore.location={home}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={home}/authority.pem
+listener.name.mutual.ssl.client.auth=required
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {plain};
+listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+#: who signs in by PLAIN or SCRAM-SHA-512, and with what
+USERS = {name: f"s3cret+of/the={name}" for name in ("reader", "clerk", "stranger")}
+
 
 @dataclass
 class Kafka:
-    """A broker: ``bootstrap`` leads to it. Node 1 is the cluster's controller, too; another one joins it by its port."""
+    """A broker: ``bootstrap`` leads to it. Node 1 is the cluster's controller, too; another one joins it by its port.
+
+    Node 1 also listens at ``secured`` (SASL over TLS, for :data:`USERS`) and at ``mutual`` (TLS with a certificate of
+    ``authority``), by the name localhost.
+    """
 
     server: Java = field(default_factory=lambda: Java("kafka"))
     port: int = field(default_factory=child.free_port)
     controller: int = field(default_factory=child.free_port)
     node: int = 1
+    authority: Authority = field(default_factory=Authority)
+    sasl_port: int = field(default_factory=child.free_port)
+    mutual_port: int = field(default_factory=child.free_port)
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def secured(self) -> str:
+        return f"localhost:{self.sasl_port}"
+
+    @property
+    def mutual(self) -> str:
+        return f"localhost:{self.mutual_port}"
+
     def start(self) -> None:
         home = self.server.home
         conf = home / "server.properties"
         here, control = f"PLAINTEXT://127.0.0.1:{self.port}", f"CONTROLLER://127.0.0.1:{self.controller}"
-        said = {"node": self.node, "port": self.port, "controller": self.controller, "home": home}
-        if self.node == 1:
-            said |= {"roles": "broker,controller", "listeners": f"{here},{control}"}
-        else:
-            said |= {"roles": "broker", "listeners": here}
-        conf.write_text(BROKER.format(**said))
+        said = {"node": self.node, "controller": self.controller, "home": home}
         formatting = self.server.command(
             "kafka.tools.StorageTool", "format", "--config", conf, "--cluster-id", "dGVzdC1jbHVzdGVyLTAwMQ"
         )
+        if self.node == 1:
+            more = f"SASL://{self.secured},MUTUAL://{self.mutual}"
+            said |= {
+                "roles": "broker,controller", "advertised": f"{here},{more}",
+                "listeners": f"{here},{control},{more.replace('localhost', '127.0.0.1')}",
+            }  # fmt: skip
+            conf.write_text(BROKER.format(**said) + self._secured())
+            for user, password in USERS.items():
+                formatting += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
+        else:
+            conf.write_text(BROKER.format(**said, roles="broker", listeners=here, advertised=here))
         done = subprocess.run([str(c) for c in formatting], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         levels = {"kafka.server.KafkaRaftServer": "info"}
@@ -143,6 +190,13 @@ class Kafka:
         child.wait_ready(self.server.process, self._ready, name="Kafka", log=self.server.log, timeout=120)
         if self.node == 1:
             self._first_group()
+
+    def _secured(self) -> str:
+        home, pair = self.server.home, self.authority.sign("localhost")
+        (home / "authority.pem").write_text(self.authority.pem)
+        (home / "broker.pem").write_text(pair.key + pair.certificate)
+        plain = " ".join(f'user_{user}="{password}"' for user, password in USERS.items())
+        return SECURED.format(home=home, plain=plain)
 
     def _ready(self) -> str | None:
         return (
@@ -189,6 +243,18 @@ class Kafka:
         admin = self.admin()
         for gone in admin.delete_topics([topic], request_timeout=10).values():
             gone.result(10)
+
+    def allow(self, user: str, topic: str = "*", group: str = "*") -> None:
+        """Let a user describe this topic and this group, or all of them."""
+        rules = [
+            AclBinding(
+                what, name, ResourcePatternType.LITERAL, f"User:{user}", "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW
+            )
+            for what, name in ((ResourceType.TOPIC, topic), (ResourceType.GROUP, group))
+        ]  # fmt: skip
+        admin = self.admin()
+        for done in admin.create_acls(rules, request_timeout=10).values():
+            done.result(10)
 
     def topics(self) -> set[str]:
         return set(self.admin().list_topics(timeout=10).topics)
