@@ -30,17 +30,20 @@ class Pair:
 
 
 class Authority:
-    """Signs for a year; ``pem`` is what clients are to trust."""
+    """Signs for a year; ``pem`` is what clients are to trust. ``above``: the authority that signed this one's certificate,
+    which then stands beneath each that this one signs."""
 
-    def __init__(self, name: str = "an authority of a test") -> None:
+    def __init__(self, name: str = "an authority of a test", above: Authority | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        signs = above or self
         self._certificate = (
-            self._built(self._name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(self._key, hashes.SHA256())
+            signs._built(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0 if above else 1), critical=True)
+            .sign(signs._key, hashes.SHA256())
         )
         self.pem = _pem(self._certificate)
+        self._between = self.pem if above else ""
 
     def sign(self, *names: str, expired: bool = False) -> Pair:
         """A certificate for these host names and addresses."""
@@ -52,7 +55,7 @@ class Authority:
             .add_extension(alternatives, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return Pair(_pem(signed), _key_pem(key))
+        return Pair(_pem(signed) + self._between, _key_pem(key))
 
     def _built(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, expired: bool = False

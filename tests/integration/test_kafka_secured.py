@@ -134,6 +134,14 @@ def test_encrypted_without_looking_at_the_certificate(ways: Ways) -> None:
     assert done.ok and dict(done.steps)["tls"] == "ok"
 
 
+def test_a_client_certificate_with_another_between_it_and_the_authority(ways: Ways) -> None:
+    """Both clients that are spoken with send the whole chain: Python's TLS, and librdkafka."""
+    between = Authority("between", above=ways.kafka.authority)
+    done = ways.tried(ways.mutual(between.sign("known")))
+    assert done.ok, done
+    assert set(dict(done.steps).values()) == {"ok"}
+
+
 @pytest.mark.parametrize("how", EVERY)
 def test_checks_see_the_same_as_in_plain(ways: Ways, how: str) -> None:
     plain, link = ways.plain(), ways.by(how)
