@@ -54,8 +54,11 @@ def _climb(link: Link, ladder: Ladder) -> str:
                         "what answers there is no Spark master",
                         "name its web page, e.g. http://spark:8080",
                     )
+                status = str(found.get("status", "")).lower()
                 said.append(
-                    f"master {str(found.get('status', '')).lower()}, {found['aliveworkers']} workers alive"
+                    "master on standby, which knows no workers: name the one that leads"
+                    if status == "standby"
+                    else f"master {status}, {found['aliveworkers']} workers alive"
                 )
             else:
                 n = len(history(each, "applications", limit=20))

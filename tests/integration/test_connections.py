@@ -532,6 +532,9 @@ def test_spark_and_connect() -> None:
         assert spark.history(link("spark", both), "applications", limit=20) == [{"id": "app-1"}]
         assert tried("kafka_connect", {"url": s.url}).message == "Kafka Connect 4.3.1; 2 connectors"
         failed(tried("spark", {"master_url": f"{s.url}/nix"}), "sign-in", "not at this address")
+        answers["/json/"] = {"aliveworkers": 0, "status": "STANDBY", "workers": []}
+        standby = tried("spark", {"master_url": s.url})
+        assert standby.ok and standby.message.startswith("master on standby, which knows no workers")
     with listening(statuses) as s:
         failed(tried("spark", {"master_url": s.url}), "sign-in", "no Spark master")
         failed(tried("kafka_connect", {"url": s.url}), "sign-in", "no Kafka Connect")

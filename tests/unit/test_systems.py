@@ -441,8 +441,9 @@ def test_workers(seen: dict[str, Any], wanted: int, expected: tuple[str, str]) -
 
 
 def test_a_master_on_standby_knows_nothing() -> None:
-    with pytest.raises(CannotLook):
+    with pytest.raises(CannotLook, match="this master is on standby and knows no workers") as e:
         judge("spark_workers", master(0, status="STANDBY"))
+    assert (e.value.step, e.value.hint) == ("answer", "let the connection name the leader")
 
 
 GOOD = spark.Confirmed("app-1", "good", True, 3)
