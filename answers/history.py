@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -77,18 +77,23 @@ def node(dlv: Dlv, id_: str | UUID, days: int = 30, now: datetime | None = None)
 
 
 def check(dlv: Dlv, id_: UUID, days: int = 30, now: datetime | None = None) -> dict[str, Any]:
-    """{check, since, until, step_seconds, bars, uptime} of a check. bars: [{at, ok, warn, fail, error, not_checked, muted,
-    value_min, value_mean, value_max}], only those in which a slot ended. Raises :class:`errors.NotFound`."""
+    """{check, since, until, step_seconds, bars, uptime, sla} of a check. bars: [{at, ok, warn, fail, error, not_checked,
+    muted, value_min, value_mean, value_max}], only those in which a slot ended; sla: how well its node kept its SLA,
+    {kind, minutes, percent: {"1": percent or null, …}}, or None. Raises :class:`errors.NotFound`."""
     until = now or _now()
     since = until - timedelta(days=_days(days))
+    longest = until - timedelta(days=max(DAYS))
     with dlv.record.tx() as conn:
-        check_store.get(conn, id_)
+        [row] = node_store.many(conn, [check_store.get(conn, id_)["node_id"]])
         told = _checks(conn, [id_], since, until)[id_]
+        kept = _attained(conn, row, longest, until, gap_store.between(conn, longest, until))
+        sla = {str(n): kept(until - timedelta(days=n), until) for n in DAYS} if kept else None
     return {
         "check": str(id_),
         "since": iso(since),
         "until": iso(until),
         "step_seconds": int(_step(days).total_seconds()),
+        "sla": {"kind": row["sla_kind"], "minutes": row["sla_minutes"], "percent": sla} if sla else None,
     } | told
 
 
@@ -164,42 +169,50 @@ def _checks(conn: Conn, ids: list[UUID], since: datetime, until: datetime) -> di
 def _sla(
     conn: Conn, row: Mapping[str, Any], since: datetime, until: datetime, gaps: Sequence[uptime.Span]
 ) -> dict[str, Any] | None:
-    """{kind, minutes, percent, days: [{at, percent}]}; None where it has no SLA, percent None where nothing is known.
+    """{kind, minutes, percent, days: [{at, percent}]} by the day; None where it has no SLA."""
+    kept = _attained(conn, row, since, until, gaps)
+    if kept is None:
+        return None
+    return {
+        "kind": row["sla_kind"],
+        "minutes": row["sla_minutes"],
+        "percent": kept(since, until),
+        "days": [
+            {"at": iso(s), "percent": kept(s, e)} for s, e in uptime.edges(since, until, timedelta(days=1))
+        ],
+    }
+
+
+def _attained(
+    conn: Conn, row: Mapping[str, Any], since: datetime, until: datetime, gaps: Sequence[uptime.Span]
+) -> Callable[[datetime, datetime], float | None] | None:
+    """How well a node kept its SLA from one moment to another within these, in percent (None: nothing is known); None
+    where it has no SLA.
 
     freshness: the share of the time in which its data was fresh; completion: the share of what was due that was done in
-    time, by the day on which it was due.
+    time, by when it was due.
     """
     kind, minutes = row["sla_kind"], row["sla_minutes"]
     if kind is None or minutes is None:
         return None
     allowed = timedelta(minutes=minutes)
     runs = store.runs(conn, row["id"], row["type"], since - allowed)
-    spans = uptime.edges(since, until, timedelta(days=1))
     done = [r for r in runs if r["state"] == "COMPLETE" and r["ended_at"]]
     if kind == "freshness":
         fresh = uptime.freshness((r["ended_at"] for r in done), allowed, since, until)
         for s, e in gaps:
             fresh = uptime.without(fresh, s, e)
-        percents = [uptime.share(uptime.cut(fresh, *span)).percent for span in spans]
-        whole = uptime.share(fresh).percent
-    else:
-        due = [
-            r["ready_at"]
-            for r in runs
-            if may_redden(r["trigger"]) and r["state"] != "ABORT" and since <= r["ready_at"] < until
-        ]
-        ends: dict[datetime, datetime] = {}
-        for r in done:
-            ends[r["ready_at"]] = min(r["ended_at"], ends.get(r["ready_at"], r["ended_at"]))
-        kept = uptime.completions(due, ends, allowed, until, gaps)
-        percents = [_kept([ok for at, ok in kept if s <= at < e]) for s, e in spans]
-        whole = _kept([ok for _, ok in kept])
-    return {
-        "kind": kind,
-        "minutes": minutes,
-        "percent": whole,
-        "days": [{"at": iso(s), "percent": p} for (s, _), p in zip(spans, percents, strict=True)],
-    }
+        return lambda a, b: uptime.share(uptime.cut(fresh, a, b)).percent
+    due = [
+        r["ready_at"]
+        for r in runs
+        if may_redden(r["trigger"]) and r["state"] != "ABORT" and since <= r["ready_at"] < until
+    ]
+    ends: dict[datetime, datetime] = {}
+    for r in done:
+        ends[r["ready_at"]] = min(r["ended_at"], ends.get(r["ready_at"], r["ended_at"]))
+    kept = uptime.completions(due, ends, allowed, until, gaps)
+    return lambda a, b: _kept([ok for at, ok in kept if a <= at < b])
 
 
 def _kept(said: Sequence[bool]) -> float | None:

@@ -82,6 +82,9 @@ class CheckHistory(Out):
     uptime: dict[str, float | None] = Field(
         description="By days (1, 7, 30, 90): percent of the slots that say something of the target; null: none does"
     )
+    sla: dict[str, Any] | None = Field(
+        description="How well its node kept its SLA: {kind, minutes, percent: by days}; null: it has none"
+    )
 
 
 class NodeHistory(Out):

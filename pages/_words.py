@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from answers.look import kind, system
 
-__all__ = ["HEALTH", "ROLES", "ago", "kind", "lasted", "many", "minutes", "sla", "stamp", "system", "when"]
+__all__ = [
+    "HEALTH",
+    "ROLES",
+    "ago",
+    "kind",
+    "lasted",
+    "many",
+    "minutes",
+    "percent",
+    "sla",
+    "stamp",
+    "system",
+    "when",
+]
 
 #: own health and standing, in the order in which they matter
 HEALTH = {
@@ -68,6 +82,11 @@ def minutes(n: int | None) -> str:
     if n % 1440 == 0:
         return f"{n // 1440} day" + ("s" if n > 1440 else "")
     return f"{n // 60} h" if n % 60 == 0 else lasted(n * 60)
+
+
+def percent(share: float | None) -> str:
+    """'99.95 %'; a dash where nothing is known. Only what is whole is '100 %'."""
+    return "—" if share is None else f"{math.floor(round(share * 100, 2)) / 100:g} %"
 
 
 def sla(node: Mapping[str, Any]) -> str:

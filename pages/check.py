@@ -10,6 +10,7 @@ import dash
 from dash import ClientsideFunction, Input, Output, State, callback, clientside_callback, dcc, html, no_update
 from dash.development.base_component import Component
 
+from answers import history
 from answers.nodes import uuid_of
 from checks.fields import Field, in_words
 from checks.registry import KINDS
@@ -52,18 +53,19 @@ def layout(check_id: str | None = None, **_: Any) -> Component:
 )
 def show(id_: str | None, fresh: str | None, _: object, seen: str | None) -> tuple[Any, Any, Any]:
     """The whole page; nothing where nothing happened since."""
+    now = datetime.now(UTC)
     try:
         key = uuid_of(id_ or "")
         with _deps.dlv().record.tx() as conn:
             check = store.get(conn, key)
             results = store.recent(conn, key, DRAWN)
             beats = store.beats(conn, key, TOLD) if check["has_url"] else []
+        mark = f"{id_} {fresh} {check['slot_at']} {check['version']} {check['state']} {check['muted_until']} {len(beats) and beats[0].at} {now:%H:%M}"
+        if mark == seen:
+            return no_update, no_update, no_update
+        past = history.check(_deps.dlv(), key, 1, now)
     except DlvError as e:
         return _grid.failed(e), no_update, None
-    now = datetime.now(UTC)
-    mark = f"{id_} {fresh} {check['slot_at']} {check['version']} {check['state']} {check['muted_until']} {len(beats) and beats[0].at} {now:%H:%M}"
-    if mark == seen:
-        return no_update, no_update, no_update
     latest = results[0] if results else None
     body = [
         _head(check),
@@ -73,7 +75,10 @@ def show(id_: str | None, fresh: str | None, _: object, seen: str | None) -> tup
                 html.Section(
                     [html.H2("Results"), *_history(check, results, _calls(beats))], className="check-main"
                 ),
-                html.Section([html.H2("What it looks at"), _facts(check, now)], className="check-side"),
+                html.Section(
+                    [html.H2("Uptime"), _uptime(past), html.H2("What it looks at"), _facts(check, now)],
+                    className="check-side",
+                ),
             ],
             className="check-parts",
         ),
@@ -187,7 +192,29 @@ def _drift(c: Mapping[str, Any], detail: Mapping[str, Any]) -> list[Component]:
     return [html.Table([head, html.Tbody(lines)], className="list drift")]
 
 
-# ---------------------------------------------------------------- what it looks at
+# ---------------------------------------------------------------- what it looks at, and how that was over time
+
+
+def _uptime(past: Mapping[str, Any]) -> Component:
+    """How much of its looks were good, and how well its node kept its SLA, over a day to three months."""
+    sla = past["sla"]
+    heads: list[Any] = ["Over", "This check"]
+    if sla:
+        heads.append(["Its node's SLA", html.Div(words.sla({"sla": sla}), className="muted")])
+    lines = []
+    for days, share in past["uptime"].items():
+        said = [words.percent(share), *([words.percent(sla["percent"][days])] if sla else [])]
+        lines.append(
+            html.Tr([html.Th(words.many(int(days), "day"), scope="row"), *[html.Td(one) for one in said]])
+        )
+    head = html.Thead(html.Tr([html.Th(h, scope="col") for h in heads]))
+    return html.Div(
+        [
+            html.Table([head, html.Tbody(lines)], className="list check-uptime"),
+            html.P("What DLV could not see counts as neither good nor bad.", className="muted"),
+        ],
+        className="check-past",
+    )
 
 
 def _facts(c: Mapping[str, Any], now: datetime) -> Component:

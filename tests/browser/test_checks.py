@@ -99,6 +99,11 @@ def test_a_check_is_made_on_a_node_edited_and_removed(site: Any, admin: Any) -> 
     admin.get_by_text("No check yet").wait_for()
 
 
+def shares(page: Any) -> list[list[str]]:
+    """What the page of a check says of uptime and SLA: a line for each length of time."""
+    return [row.locator("th, td").all_inner_texts() for row in page.locator(".check-uptime tbody tr").all()]
+
+
 def test_a_heartbeat_shows_its_url_once_and_its_page_follows_its_calls(site: Any, admin: Any) -> None:
     admin.goto(f"{site.url}/checks?new={site.id('shop.raw.orders')}")
     field(admin, "config_column").wait_for()
@@ -114,12 +119,26 @@ def test_a_heartbeat_shows_its_url_once_and_its_page_follows_its_calls(site: Any
     admin.locator(".check-state", has_text="Healthy").wait_for()
     eventually(lambda: admin.locator(".check-chart rect.c-ok").count() == 1)
     assert admin.locator(".calls tbody tr").count() == 1
+    assert shares(admin) == [
+        ["1 day", "100 %"],
+        ["7 days", "100 %"],
+        ["30 days", "100 %"],
+        ["90 days", "100 %"],
+    ]
     assert url not in admin.content()
 
     assert site.web.client().get(f"{url[url.index('/api') :]}/fail?note=exit+3").status_code == 200
     looked(site)
     admin.locator(".check-state", has_text="exit 3").wait_for()  # without a reload
     assert admin.locator(".check-chart rect.c-failed").count() == 1
+    assert shares(admin)[0] == ["1 day", "50 %"]
+    with site.web.record.tx() as conn:
+        conn.execute(
+            "update node set sla_kind = 'freshness', sla_minutes = 600000 where name = 'shop.raw.orders'"
+        )
+    admin.reload()
+    admin.get_by_text("Fresh within 10000 h").wait_for()
+    assert shares(admin)[0] == ["1 day", "50 %", "100 %"]
     # the node's drawer says it too
     admin.locator(".node-link").click()
     admin.locator("#drawer .drawer-checks li", has_text="Heartbeat: orders").wait_for()

@@ -148,6 +148,17 @@ def test_how_well_a_node_kept_its_sla(web: Web, kind: str, percent: float) -> No
     else:
         # made at +1 h and +7 h of each second slot: the waits are 18 h and 6 h, of which 3 of 24 are beyond the limit
         assert said["sla"]["percent"] == pytest.approx(100 * 21 / 24, abs=1)
+    with record.tx() as conn:
+        check = add_check(conn, row["id"], name="c")
+        other = add_check(conn, add_node(conn, "shop.public.a"), name="a")
+    of_check = web.client().get(f"/api/v1/checks/{check}/history?days=1", headers=web.bearer("viewer")).json
+    sla = of_check["sla"]
+    assert (sla["kind"], sla["minutes"]) == (kind, said["sla"]["minutes"])
+    assert list(sla["percent"]) == ["1", "7", "30", "90"]
+    assert sla["percent"]["7"] == said["sla"]["percent"], "the same figure as the node's own"
+    assert sla["percent"]["30"] == sla["percent"]["90"] != 100.0
+    of_other = web.client().get(f"/api/v1/checks/{other}/history", headers=web.bearer("viewer")).json
+    assert of_other["sla"] is None
 
 
 def test_old_results_go_a_day_at_a_time_and_old_counts_with_them(record: Record) -> None:
