@@ -40,13 +40,14 @@ def write(record: Record, check: UUID, slot: datetime, status: str, value: float
 
 @pytest.fixture
 def two(web: Web) -> tuple[UUID, UUID]:
-    """Two checks of two nodes: the first with a result each ten minutes for five hours and a few long ago."""
+    """Two checks of two nodes: the first with a result each ten minutes for five hours and a few long ago. The newest is
+    a minute old: what is counted ends with the last whole minute, and that may be the first of an hour."""
     record = web.record
     with record.tx() as conn:
         a = add_check(conn, add_node(conn, "shop.public.a"), name="a", every=600)
         b = add_check(conn, add_node(conn, "shop.public.b"), name="b", every=600)
     for n in range(30):
-        write(record, a, at(0, n * 10), "fail" if n % 10 == 3 else "ok", float(n))
+        write(record, a, at(0, n * 10 + 1), "fail" if n % 10 == 3 else "ok", float(n))
     write(record, a, at(20), "fail")
     write(record, a, at(70), "not_checked")
     write(record, b, at(0, 10), "warn")
@@ -90,7 +91,7 @@ def test_results_by_status_and_time(web: Web, two: tuple[UUID, UUID]) -> None:
     assert statuses("status=muted") == []
     since, until = (t.strftime("%Y-%m-%dT%H:%M:%SZ") for t in (at(30), at(1)))
     assert statuses(f"since={since}&until={until}") == ["fail"]
-    assert len(statuses(f"since={at(0, 10).strftime('%Y-%m-%dT%H:%M:%SZ')}")) == 3
+    assert len(statuses(f"since={at(0, 11).strftime('%Y-%m-%dT%H:%M:%SZ')}")) == 3
     assert web.client().get("/api/v1/results?cursor=x", headers=web.bearer("viewer")).status_code == 422
 
 
