@@ -146,3 +146,50 @@ def test_what_flaps_for_an_hour_is_told_twice_at_most(record: Record, graph: Any
         heard = people.heard()
         assert heard["mail"] <= 2
         assert sum(n for where, n in heard.items() if where.startswith("/hook")) <= 2
+
+
+def test_a_rules_own_group_time_is_kept_from_the_failure_to_the_message(
+    record: Record, graph: Any, told: Settings
+) -> None:
+    """People of critical nodes hear after 10 s, of the others after the usual minute; a critical node that joins an
+    incident which still gathers hastens it."""
+    plain, critical, follower = uid(41), uid(21), uid(1)
+    with listening() as http:
+        estate = Breaking(record, graph, told, layered(60, 40), NOW - timedelta(days=1))
+        hooks = {n: t.a_webhook(record, told, f"{http.url}/{n}", n) for n in ("pager", "all")}
+        with record.tx() as conn:
+            conn.execute("delete from alert_rule")
+            conn.execute("update node set tags = '{gold}' where id = any(%s)", ([critical, follower],))
+        t.a_rule(record, hooks["pager"], name="critical", tags=["gold"], group_seconds=10)
+        t.a_rule(record, hooks["all"])
+
+        def heard(since: datetime, seconds: float) -> list[str]:
+            """Who heard of a beginning until so long after."""
+            http.got.clear()
+            at = since + timedelta(seconds=seconds)
+            estate.decide(at)
+            while delivery.tell(record, told, at):
+                pass
+            while delivery.deliver(record, told):
+                pass
+            return sorted(g.path[1:] for g in http.got if g.json["event"] == "trigger")
+
+        estate.turn(plain, "failed", NOW, noted=NOW)
+        assert heard(NOW, 0) == heard(NOW, 10) == heard(NOW, 59) == []
+        assert heard(NOW, 60) == ["all"]
+
+        later = NOW + timedelta(hours=1)
+        estate.turn(critical, "failed", later, noted=later)
+        assert heard(later, 0) == heard(later, 9) == []
+        assert heard(later, 10) == ["all", "pager"]
+
+        last = NOW + timedelta(hours=2)
+        estate.turn(critical, "ok", last, noted=last)
+        heard(last, 0)
+        estate.turn(ROOT, "failed", last, noted=last)
+        assert heard(last, 1) == []
+        joins = last + timedelta(seconds=20)
+        estate.turn(follower, "failed", joins, noted=joins)
+        assert heard(joins, 0) == heard(joins, 9) == []
+        assert heard(joins, 10) == ["all", "pager"], "30 s before the minute of the root is over"
+        assert len(estate.open()) == 2
