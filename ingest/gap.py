@@ -76,7 +76,7 @@ def fill(
     now: datetime,
 ) -> int:
     """Fold events that were not sent, as this producer's; returns how many."""
-    told = sorted(events, key=lambda e: ("parent" not in e["run"]["facets"], e["eventTime"]))
+    told = sorted(events, key=lambda e: ("run" in e and "parent" not in e["run"]["facets"], e["eventTime"]))
     for start in range(0, len(told), AT_ONCE):
         rows = [_row(producer_id, producer, environment, e, now) for e in told[start : start + AT_ONCE]]
         with record.tx() as conn:
@@ -89,7 +89,8 @@ def _row(
 ) -> dict[str, Any]:
     said = specified(event)
     # a source that only knows the state must not stand in for the error that an event told or will tell
-    said["run"]["facets"].pop("errorMessage", None)
+    if "run" in said:
+        said["run"]["facets"].pop("errorMessage", None)
     body = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
     return {
         "id": 0, "day": now.date(), "producer_id": producer_id, "received_at": now,
@@ -107,6 +108,7 @@ def specified(event: dict[str, Any]) -> dict[str, Any]:
     return event | {
         part: event[part] | {"facets": {k: {**of, **v} for k, v in event[part]["facets"].items()}}
         for part in ("run", "job")
+        if part in event
     }
 
 

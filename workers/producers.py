@@ -195,7 +195,8 @@ CLEARED = 4
 
 
 def _events(record: Record, producer_id: int, states: list[airflow.RunState]) -> Iterator[dict[str, Any]]:
-    """Each run state as the events Airflow would have sent. A DAG run that was cleared goes by another id, which
+    """Each run state as the events Airflow would have sent; a task that was skipped and was never heard of, which sends
+    none, as the job that it is. A DAG run that was cleared goes by another id, which
     Airflow's REST does not tell: it is the one that is known and fits, else the first that is not known."""
     with record.tx() as conn:
         names = gap.names(conn, producer_id)
@@ -215,7 +216,10 @@ def _events(record: Record, producer_id: int, states: list[airflow.RunState]) ->
             chosen[first] = next((i for i in ids[run.dag_id, run.run_id] if _fits(known.get(i), run)), first)
     for run in states:
         name = f"{run.dag_id}.{run.task_id}" if run.task_id else run.dag_id
-        for event in airflow.lineage_events(names[name] if name in names.of else names[run.dag_id], run):
+        namespace = names[name] if name in names.of else names[run.dag_id]
+        if name not in names.of and (job := airflow.lineage_job(namespace, run)):
+            yield job
+        for event in airflow.lineage_events(namespace, run):
             said = event["run"]
             if not run.task_id:
                 said["runId"] = chosen.get(said["runId"], said["runId"])

@@ -198,6 +198,46 @@ def test_an_airflow_cut_off_for_an_hour(
     assert record.one("select count(*) as n from run") == known, "no run is there twice"
 
 
+def test_a_task_that_has_never_run_is_a_node_once_airflow_names_it(
+    record: Record, settings: Settings, rest: AirflowLike
+) -> None:
+    """It was skipped behind a failure in the gap: no event tells of it, Airflow does. Whether it is late is not known: it
+    has never run. The first run that is sent joins it."""
+    p = producer(record)
+    connected(record, settings, p, rest.base)
+    due = [T0 + HOUR * n for n in range(3)]
+    first = [Truth("etl", "load", due[0], due[0], due[0] + HOUR / 6, "success")]
+    first.append(Truth("etl", "", due[0], due[0], due[0] + HOUR / 6, "success"))
+    missed = [
+        Truth("etl", "load", due[1], due[1], due[1] + HOUR / 6, "failed"),
+        Truth("etl", "group.after", due[1], None, due[1] + HOUR / 6, "upstream_failed"),
+        Truth("etl", "branch", due[1], None, None, "removed"),
+        Truth("etl", "", due[1], due[1], due[1] + HOUR / 6, "failed"),
+        # a name with a dot does not tell where the DAG's ends
+        Truth("team.etl", "after", due[1], None, due[1] + HOUR / 6, "upstream_failed"),
+    ]
+    heard(record, p, [e for t in first for e in t.events()], due[0] + HOUR / 6)
+    with record.tx() as conn:
+        producers.add_gap(conn, p, due[1], due[1] + HOUR / 2, "its key had expired", due[2])
+    rest.runs = [t.rest() for t in missed if not t.task]
+    rest.tasks = [t.rest() for t in missed if t.task]
+    assert watching.fill(record, settings, due[2]) == 5
+    assert states(record) == {"etl": "failed", "etl.load": "failed", "etl.group.after": "unknown"}
+    new = node(record, "etl.group.after")
+    assert (new["kind"], new["system"], new["namespace"]) == ("task", "airflow", NAMESPACE)
+    assert (new["parent_id"], new["health_reason"]) == (node(record, "etl")["id"], "nothing known yet")
+    assert record.all("select 1 from event_warning") == []
+    assert (
+        record.all("select 1 from run r join alias a on a.id = r.job_alias where a.name = 'etl.group.after'")
+        == []
+    )
+
+    good = Truth("etl", "group.after", due[2], due[2], due[2] + HOUR / 6, "success")
+    heard(record, p, good.events(), due[2] + HOUR / 6)
+    assert states(record)["etl.group.after"] == "ok"
+    assert len(record.all("select 1 from node where name like 'etl%after'")) == 1
+
+
 def test_none_is_late_while_it_is_not_known_whether_the_producer_is_quiet(record: Record) -> None:
     p = producer(record)
     jobs = ("a", "b", "c")
