@@ -1,6 +1,6 @@
 """The web process: Flask, Dash, the REST API and the gate in front of them. Nobody imports this.
 
-``gunicorn "app:serve()"``
+``uvicorn --factory app:serve``; `dlv web` does that with DLV's limits (api/serving.py).
 """
 
 from __future__ import annotations
@@ -97,17 +97,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.health.install(server, dlv, _queue_ping(given))
     _nothing_else_under_api(server)
     server.after_request(_Headers(app, given))
-    receiver = server.extensions["dlv_receiver"]
-    server.wsgi_app = FirstLane(server, gate.keys, receiver)  # type: ignore[method-assign]
     return server
 
 
-def serve() -> Flask:
+def lane(server: Flask) -> FirstLane:
+    """The application as ASGI: plain events the short way, all else by Flask on threads."""
+    known = server.extensions
+    threads = known["dlv"].settings.web_threads
+    return FirstLane(server, known["dlv_gate"].keys, known["dlv_receiver"], threads)
+
+
+def serve() -> FirstLane:
     """:func:`create_app` for a server that stays: it asks the graph each question once, so that no reader is first."""
     server = create_app()
     threading.Thread(target=_warm, args=(server.extensions["dlv"],), name="warm", daemon=True).start()
     threading.Thread(target=_live, args=(server.extensions["dlv"],), name="life", daemon=True).start()
-    return server
+    return lane(server)
 
 
 def _live(dlv: Dlv) -> None:

@@ -118,6 +118,8 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
         say(f"migrated {name}")
     web = supervisor.add("web", "web", on_parent_death=signal.SIGTERM)
     supervisor.add("worker-fold", "worker", "fold")
+    # reading events is most of the work at hundreds a second, and one process uses one core
+    supervisor.add("worker-fold-2", "worker", "fold")
     supervisor.add("worker-project", "worker", "project")
     supervisor.add("worker-check", "worker", "check")
     supervisor.add("worker-alert", "worker", "alert")
@@ -162,25 +164,10 @@ def web() -> None:
     s = with_needs("database_url", "redis_url", "graph_url", "secret_key")
     check_keys(s)
     os.chdir(ROOT)
-    os.execv(  # noqa: S606 - gunicorn takes our place, so that whoever stops us stops it
-        sys.executable,
-        [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--no-control-socket",
-            "--worker-class=gthread",
-            "--workers=1",
-            f"--threads={s.web_threads}",
-            f"--bind={_bind(s)}",
-            "--timeout=120",
-            "--graceful-timeout=5",
-            "--keep-alive=75",
-            f"--log-level={s.log_level.lower() if s.log_level != 'INFO' else 'warning'}",
-            f"--pythonpath={ROOT}",
-            "app:serve()",
-        ],
-    )
+    log_to(sys.stderr, s.log_level)
+    from api import serving
+
+    serving.run("app:serve", s.host, s.port, s.log_level)
 
 
 @dlv.command()

@@ -1,89 +1,218 @@
-"""The short way of a plain event: most requests DLV ever gets are one OpenLineage event with a good API key.
+"""The web process as ASGI: a short way for plain events, and Flask on threads for everything else.
 
-Such a request passes the same key check, the same redaction and the same store as every other, only Flask is left
-out, which costs as much again as the work itself. Whatever is not plainly good (no key, compression, a body that does
-not parse, any doubt) takes the whole way and is refused or taken there: this file refuses nothing and words no error.
+Most requests DLV ever gets are one OpenLineage event with a good API key. Such a request passes the same key check,
+the same redaction and the same store as every other, only Flask and its threads are left out, which cost several times
+the work itself. Whatever is not plainly good (no key, compression, a body that does not parse, any doubt) takes the
+whole way and is refused or taken there: this file refuses nothing and words no error.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import io
+import re
+import sys
 import uuid
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
+from a2wsgi import WSGIMiddleware
 from flask import Flask
 
 from api.lineage import Receiver, kept
 from auth.keys import PREFIX, Keys
-from auth.roles import LINEAGE, allows
+from auth.roles import LINEAGE, Principal, allows
 from errors import DlvError
 from ingest import openlineage
+from store.events import Given
 
 PATH = "/api/v1/lineage"
+#: larger bodies are read on a thread: others must not wait while their text is redacted
+SMALL = 16 * 1024
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: where the whole way finds that the short way could not store an event
+_REFUSED = "dlv.refused"
 
 
 class FirstLane:
-    """WSGI before Flask's own. ``keys`` and ``receiver`` are those that the whole way uses."""
+    """ASGI in front of Flask's WSGI. ``keys`` and ``receiver`` are those that the whole way uses, too; ``threads``:
+    requests that the whole way serves at once.
+    """
 
-    def __init__(self, server: Flask, keys: Keys, receiver: Receiver) -> None:
-        self._whole: Wsgi = server.wsgi_app
-        self._server = server
+    def __init__(self, server: Flask, keys: Keys, receiver: Receiver, threads: int) -> None:
+        # its types name one another's dictionaries key by key, which says no more here
+        self._whole: Asgi = cast(Asgi, WSGIMiddleware(cast(Any, _WholeWay(server)), workers=threads))
         self._keys = keys
         self._receiver = receiver
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="event-reader")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="event-writer")
+        self._waiting: list[tuple[Given, asyncio.Future[DlvError | None]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != PATH or environ["REQUEST_METHOD"] != "POST":
-            return self._whole(environ, start_response)
-        taken = self._read(environ)
-        if taken is None:
-            return self._whole(environ, start_response)
-        try:
-            self._receiver.take_one(*taken)
-        except DlvError as e:
-            return self._refused(e, environ, start_response)
-        start_response(
-            "201 CREATED",
-            [
-                ("Content-Length", "0"),
-                ("Cache-Control", "no-store"),
-                ("X-Content-Type-Options", "nosniff"),
-                ("X-Request-ID", uuid.uuid4().hex),
-            ],
-        )
-        return (b"",)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] == PATH and scope["method"] == "POST":
+            asked = _asked(scope["headers"], self._receiver.most_bytes)
+            if asked is not None:
+                body, receive = await _body(receive)
+                if body is None:
+                    return  # the client went away before its end: nobody waits for an answer
+                given = await self._read(*asked, body)
+                if given is not None:
+                    error = await self._stored(given)
+                    if error is None:
+                        await _taken(send)
+                        return
+                    scope[_REFUSED] = error
+        await self._whole(_plain(scope), receive, send)
 
-    def _read(self, environ: dict[str, Any]) -> tuple[int, bytes, bytes] | None:
+    async def _read(self, key: str, length: int, body: bytes) -> Given | None:
         """(producer, hash, redacted body) of a plainly good event; None: it takes the whole way, body and all."""
-        scheme, _, credential = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        length = environ.get("CONTENT_LENGTH") or ""
-        if (
-            scheme.lower() != "bearer"
-            or not credential.startswith(PREFIX)
-            or environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity")
-            or not length.isdigit()
-            or int(length) > self._receiver.most_bytes
-        ):
+        if len(body) != length:
             return None
-        body = environ["wsgi.input"].read(int(length))
-        environ["wsgi.input"] = io.BytesIO(body)
+        who = self._keys.known(key)
+        if who is not None and length <= SMALL:
+            return _given(who, body)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._look, key, body)
+
+    def _look(self, key: str, body: bytes) -> Given | None:
         try:
-            who = self._keys.check(credential.strip())
-            if who.producer_id is None or not allows(LINEAGE, who) or len(body) != int(length):
-                return None
-            event = openlineage.read_json(body)
+            return _given(self._keys.check(key), body)
         except DlvError:
             return None
-        return who.producer_id, hashlib.sha256(body).digest(), kept(event)
 
-    def _refused(
-        self, error: DlvError, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        """DLV cannot take it now: said by the same words as on the whole way."""
+    async def _stored(self, given: Given) -> DlvError | None:
+        """Wait until it is stored together with what came meanwhile; what kept it from being stored."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[DlvError | None] = loop.create_future()
+        self._waiting.append((given, outcome))
+        if self._writing is None:
+            self._writing = loop.create_task(self._write())
+        return await outcome
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                try:
+                    said = await loop.run_in_executor(
+                        self._writer, self._receiver.take_each, [given for given, _ in group]
+                    )
+                except BaseException as e:
+                    for _, outcome in group:
+                        if not outcome.done():
+                            outcome.set_exception(e)
+                    if not isinstance(e, Exception):
+                        raise
+                    continue
+                for (_, outcome), error in zip(group, said, strict=True):
+                    if not outcome.done():
+                        outcome.set_result(error)
+        finally:
+            self._writing = None
+
+
+class _WholeWay:
+    """Flask's WSGI, with what the bridge leaves to its users."""
+
+    def __init__(self, server: Flask) -> None:
+        self._server = server
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.errors"] = sys.stderr
+        if "CONTENT_LENGTH" not in environ:
+            environ["wsgi.input_terminated"] = True  # a chunked body has an end of its own
+        error = environ["asgi.scope"].get(_REFUSED)
+        if error is None:
+            return self._server.wsgi_app(environ, start_response)
+        # DLV cannot take the event now: said by the same words as on the whole way
         with self._server.request_context(environ):
             early = self._server.preprocess_request()
             response = self._server.make_response(early or self._server.handle_user_exception(error))
             return self._server.process_response(response)(environ, start_response)
+
+
+def _asked(headers: Iterable[tuple[bytes, bytes]], most: int) -> tuple[str, int] | None:
+    """(API key, length of the body) of a request without compression or anything else that needs a closer look."""
+    key, length = "", -1
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, credential = value.decode("latin1").partition(" ")
+            if key or scheme.lower() != "bearer":
+                return None
+            key = credential.strip()
+        elif name == b"content-length":
+            if length >= 0 or not value.isdigit():
+                return None
+            length = int(value)
+        elif name == b"transfer-encoding" or (
+            name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
+        ):
+            return None
+    return (key, length) if key.startswith(PREFIX) and 0 <= length <= most else None
+
+
+async def _body(receive: Receive) -> tuple[bytes | None, Receive]:
+    """The whole body (None: it never ends), and a ``receive`` that tells it again to whoever reads it next."""
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None, receive
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = b"".join(parts)
+    told = False
+
+    async def again() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return body, again
+
+
+def _given(who: Principal, body: bytes) -> Given | None:
+    if who.producer_id is None or not allows(LINEAGE, who):
+        return None
+    try:
+        event = openlineage.read_json(body)
+    except DlvError:
+        return None
+    return who.producer_id, hashlib.sha256(body).digest(), kept(event)
+
+
+async def _taken(send: Send) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 201,
+            "headers": [
+                (b"content-length", b"0"),
+                (b"cache-control", b"no-store"),
+                (b"x-content-type-options", b"nosniff"),
+                (b"x-request-id", uuid.uuid4().hex.encode()),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _plain(scope: Scope) -> Scope:
+    """Without headers that WSGI would take for others (``X_Forwarded_For``), and with a query in ASCII."""
+    scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+    if not scope["query_string"].isascii():
+        scope["query_string"] = re.sub(rb"[\x80-\xff]", lambda m: b"%%%02X" % m[0][0], scope["query_string"])
+    return scope

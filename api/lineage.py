@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 import zlib
@@ -18,12 +19,14 @@ from pydantic import BaseModel
 
 from api.resource import Call, Resource
 from auth.roles import LINEAGE
-from errors import Forbidden, Malformed, RecordAway, TooLarge, Unavailable
+from errors import DlvError, Forbidden, Malformed, RecordAway, TooLarge, Unavailable
 from ingest import openlineage
 from ingest.redact import redact_event
 from settings import Settings
 from store import events
 from store.record import Record
+
+log = logging.getLogger("dlv.ingest")
 
 resource = Resource("lineage")
 
@@ -59,17 +62,24 @@ class Together:
         self._writing = False
 
     def __call__(self, given: list[events.Given]) -> None:
-        mine = _Waiting(given)
+        (error,) = self.each([given])
+        if error is not None:
+            raise error
+
+    def each(self, requests: list[list[events.Given]]) -> list[BaseException | None]:
+        """Store what several requests want, none of which fails for its neighbour; what became of each."""
+        mine = [_Waiting(given) for given in requests]
         with self._lock:
-            self._waiting.append(mine)
+            self._waiting += mine  # side by side, so that whoever writes one of them writes all
             first = not self._writing
             self._writing = True
         if not first:
-            mine.turn.wait()
-        if not mine.stored:
+            mine[0].turn.wait()
+        if not mine[0].stored:
             self._lead()
-        if mine.error is not None:
-            raise mine.error
+        for waiting in mine:
+            waiting.turn.wait()
+        return [waiting.error for waiting in mine]
 
     def _lead(self) -> None:
         """Write all that wait, this request's among them, and hand over to one that came meanwhile."""
@@ -131,12 +141,15 @@ class Receiver:
         self._together(given)
         self.wake()
 
-    def take_one(self, producer_id: int, hash_: bytes, body: bytes) -> None:
-        """:meth:`take` of one event; what one transaction's failure told several requests each is told anew."""
+    def take_each(self, given: list[events.Given]) -> list[DlvError | None]:
+        """:meth:`take` of events that came one by one; for each what kept it from being stored, told anew."""
         try:
-            self.take([(producer_id, hash_, body)])
-        except RecordAway as e:
-            raise Unavailable(e.message, retry_after=e.retry_after, hint="send again") from None
+            self._room()
+        except Unavailable as e:
+            return [_anew(e) for _ in given]
+        said = self._together.each([[one] for one in given])
+        self.wake()
+        return [None if error is None else _anew(error) for error in said]
 
     def _store(self, given: list[events.Given]) -> None:
         due = {producer_id for producer_id, _, _ in given if self._due(producer_id)}
@@ -164,6 +177,16 @@ class Receiver:
             return False
         self._noted[producer_id] = now
         return True
+
+
+def _anew(error: BaseException) -> DlvError:
+    """One error may be many requests' error: each gets its own."""
+    if isinstance(error, Unavailable):
+        return Unavailable(error.message, retry_after=error.retry_after, hint=error.hint or "send again")
+    if isinstance(error, DlvError):
+        return error
+    log.error("events could not be stored", exc_info=error)
+    return DlvError("the event could not be stored", hint="send again; DLV's log says more")
 
 
 @resource.post("/lineage", need=LINEAGE, body=Any, status=201, limited=False, raw=True)
@@ -271,6 +294,12 @@ def read_body(most: int) -> bytes:
     raw = request.stream.read(most + 1)
     if len(raw) > most:
         raise TooLarge(f"the body has more than {most} bytes", field="body", hint=hint)
+    if len(raw) < (request.content_length or 0):
+        raise Malformed(
+            f"the body ended after {len(raw)} of {request.content_length} bytes",
+            field="body",
+            hint="send again",
+        )
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return raw

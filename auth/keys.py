@@ -38,12 +38,16 @@ class Keys:
         self._known: dict[bytes, tuple[float, Principal]] = {}
         self._lock = threading.Lock()
 
+    def known(self, key: str) -> Principal | None:
+        """Who a key is, where that is remembered; asks nobody."""
+        return self._remembered(digest(key))
+
     def check(self, key: str) -> Principal:
         """Who a key is. :class:`errors.Unauthenticated` where it is unknown, expired or revoked."""
         hash_ = digest(key)
-        found = self._known.get(hash_)
-        if found and self._clock() - found[0] < REMEMBERED:
-            return found[1]
+        found = self._remembered(hash_)
+        if found:
+            return found
         who = self._look(hash_)
         with self._lock:
             if len(self._known) >= _MOST:
@@ -55,6 +59,10 @@ class Keys:
         """Here and now, after this process revoked one."""
         with self._lock:
             self._known.clear()
+
+    def _remembered(self, hash_: bytes) -> Principal | None:
+        found = self._known.get(hash_)
+        return found[1] if found and self._clock() - found[0] < REMEMBERED else None
 
     def _look(self, hash_: bytes) -> Principal:
         with self._record.tx() as conn:

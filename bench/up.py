@@ -26,7 +26,7 @@ NAMES = (
     "worker check",
     "worker alert",
     "scheduler",
-    "gunicorn",
+    "cli.py web",
     "java",
     "valkey",
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 from uuid import UUID
 
 #: From best to worst. A node takes the worse of what speaks about it. Unknown where nothing is known speaks least;
@@ -21,8 +22,7 @@ BAD = ("failed", "late")
 RUNS_TO_LEARN = 7
 
 
-@dataclass(frozen=True)
-class RunSeen:
+class RunSeen(NamedTuple):
     """What judging needs of one run of a job. Times are aware UTC."""
 
     key: UUID

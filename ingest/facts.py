@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ingest.events import TERMINAL
@@ -18,8 +18,7 @@ from ingest.events import TERMINAL
 PROVENANCE = ("openlineage", "dbt", "sql", "scan", "manual")
 
 
-@dataclass(frozen=True)
-class AliasSeen:
+class AliasSeen(NamedTuple):
     id: UUID
     environment: str
     namespace: str
@@ -33,8 +32,7 @@ class AliasSeen:
     unresolved: str | None = None
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """A name exactly as a producer wrote it, and what it was read as."""
 
     namespace: str
@@ -44,8 +42,7 @@ class Sent:
     alias: UUID
 
 
-@dataclass(frozen=True)
-class Joined:
+class Joined(NamedTuple):
     """Evidence that two aliases are one node."""
 
     a: UUID
@@ -55,8 +52,7 @@ class Joined:
     at: datetime
 
 
-@dataclass(frozen=True)
-class EdgeSeen:
+class EdgeSeen(NamedTuple):
     source: UUID
     target: UUID
     run: UUID
@@ -64,8 +60,7 @@ class EdgeSeen:
     at: datetime
 
 
-@dataclass(frozen=True)
-class ColumnSeen:
+class ColumnSeen(NamedTuple):
     job: UUID
     source: UUID
     source_column: str
@@ -78,16 +73,15 @@ class ColumnSeen:
     at: datetime
 
 
-@dataclass(frozen=True)
-class SchemaSeen:
+class SchemaSeen(NamedTuple):
     alias: UUID
     hash: bytes
-    fields: list[dict[str, Any]]
+    #: JSON: a list of {name, type, description?, fields?}
+    fields: str
     at: datetime
 
 
-@dataclass(frozen=True)
-class FacetSeen:
+class FacetSeen(NamedTuple):
     alias: UUID
     name: str
     at: datetime
@@ -95,8 +89,7 @@ class FacetSeen:
     body: dict[str, Any] | None
 
 
-@dataclass(frozen=True)
-class FieldSeen:
+class FieldSeen(NamedTuple):
     alias: UUID
     field: str
     value: Any

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import zlib
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,17 +23,23 @@ log = logging.getLogger("dlv.fold")
 
 #: the queue is drained this many events a transaction
 BATCH = 400
+#: a second worker lends a hand where, beside the first one's batch, so many events wait: two that share a trickle have
+#: twice as many small batches, which cost far more than one
+MANY = 200
 
 
 def fold_pending(record: Record, *, limit: int = BATCH, now: datetime | None = None) -> int:
     """Fold the oldest pending events in one transaction; returns how many were taken, 0 when there is nothing to do.
 
-    An event that breaks the batch is found by folding its batch one by one, and set aside after a few tries.
+    Any number of workers may call this; all but one leave it alone while little waits. An event that breaks the batch
+    is found by folding its batch one by one, and set aside after a few tries.
     """
     now = now or datetime.now(UTC)
     rows: list[dict[str, Any]] = []
     try:
         with record.tx() as conn:
+            if not pending.foremost(conn) and not pending.at_least(conn, limit + MANY):
+                return 0
             rows = pending.claim(conn, limit)
             if rows:
                 fold(conn, rows, now)
@@ -86,8 +91,7 @@ def fold(conn: Conn, rows: list[dict[str, Any]], now: datetime) -> None:
 
 
 def _read(facts: Facts, row: dict[str, Any], rules: Rules) -> None:
-    event = openlineage.parse(zlib.decompress(row["body"]), row["received_at"])
-    event = replace(event, hash=bytes(row["hash"]))
+    event = openlineage.parse(zlib.decompress(row["body"]), row["received_at"], bytes(row["hash"]))
     translate(event, Source(row["producer_id"], row["producer"], row["environment"]), rules, facts)
 
 

@@ -79,13 +79,20 @@ _ENVELOPE = {
 _valid: Callable[[Any], Any] = fastjsonschema.compile(_ENVELOPE)
 
 
-def parse(body: bytes, received_at: datetime | None = None) -> Event:
+def parse(body: bytes, received_at: datetime | None = None, digest: bytes | None = None) -> Event:
     """Read one event. ``received_at`` (aware) stands in where the event has no readable time; default: now.
+    ``digest``: the hash of the body as sent, where this is no longer that body.
 
     Raises :class:`errors.Malformed` with the position for what is not JSON, and for JSON that is not an object.
     """
-    obj = read_json(body)
-    return from_object(obj, hashlib.sha256(body).digest(), received_at, safe=_is_safe(body))
+    try:
+        # orjson refuses lone surrogates and NaN: what is left to be cleaned are NULs
+        obj, safe = orjson.loads(body), b"\\u0000" not in body
+    except orjson.JSONDecodeError:
+        obj, safe = None, False
+    if not isinstance(obj, dict):
+        obj = read_json(body)
+    return from_object(obj, digest or hashlib.sha256(body).digest(), received_at, safe=safe)
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -176,17 +183,6 @@ def clean(obj: Any) -> Any:
     Those characters become U+FFFD and those numbers null.
     """
     return _clean(obj)
-
-
-def _is_safe(body: bytes) -> bool:
-    """True where a body holds nothing that :func:`clean` would change: orjson refuses lone surrogates and NaN."""
-    if b"\\u0000" in body:
-        return False
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _clean(obj: Any, depth: int = 0) -> Any:

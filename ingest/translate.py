@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +39,8 @@ from ingest.facts import (
 OWN_TABLE = {"schema", "columnLineage", "symlinks", "dataQualityAssertions", "errorMessage", "parent"}
 MAX_FACET_BYTES = 64 * 1024
 MAX_TEXT = 16_000
+#: bytes of a schema facet's fields that are remembered with what they were read as
+MOST_REMEMBERED = 8 * 1024
 
 _KEPT_RUN_FACETS = ("processing_engine", "externalQuery", "tags", "dbt_run", "dbt_version")
 
@@ -433,9 +436,22 @@ def _list(facet: Any, key: str) -> list[Any]:
 
 
 def _schema(facts: Facts, alias: UUID, facet: Any, at: datetime) -> None:
-    fields = [_column_of(f) for f in _list(facet, "fields") if isinstance(f, dict) and f.get("name")]
+    said = _list(facet, "fields")
+    if not said:
+        return
+    text = _text(said)
+    # a table's columns are told again at each run, and seldom changed
+    hash_, fields = _columns_of(text) if len(text) <= MOST_REMEMBERED else _columns_of.__wrapped__(text)
     if fields:
-        facts.schemas.append(SchemaSeen(alias, _hash(fields), fields, at))
+        facts.schemas.append(SchemaSeen(alias, hash_, fields, at))
+
+
+@lru_cache(maxsize=2048)
+def _columns_of(said: bytes) -> tuple[bytes, str]:
+    """(hash, JSON) of the columns in a schema facet's fields; empty JSON where it names none."""
+    fields = [_column_of(f) for f in orjson.loads(said) if isinstance(f, dict) and f.get("name")]
+    text = _text(fields)
+    return hashlib.sha256(text).digest()[:16], text.decode() if fields else ""
 
 
 def _column_of(f: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Rows are written in the order of their keys: two fold workers then wait for each
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -79,8 +79,7 @@ def join_aliases(
         if parent_at and (at is None or (parent_at, str(a.parent)) > (at, str(b.parent))):
             parent, at = a.parent, parent_at
         unresolved = max((x for x in (a.unresolved, b.unresolved) if x), default=None)
-        joined = replace(
-            b,
+        joined = b._replace(
             kind=surest.kind,
             kind_rank=surest.kind_rank,
             system=surest.system,
@@ -382,21 +381,35 @@ def _schemas(conn: Conn, facts: Facts) -> None:
     for s in facts.schemas:
         fields, first, last = joined.get((s.alias, s.hash), (s.fields, s.at, s.at))
         joined[(s.alias, s.hash)] = (fields, min(first, s.at), max(last, s.at))
-    rows = [
+    rows = sorted(joined.items(), key=lambda kv: kv[0])
+    if not rows:
+        return
+    again = conn.execute(
+        """
+        update schema_version s set first_seen = least(s.first_seen, x.f), last_seen = greatest(s.last_seen, x.l)
+        from unnest(%s::uuid[], %s::bytea[], %s::timestamptz[], %s::timestamptz[]) x(a, h, f, l)
+        where s.alias_id = x.a and s.hash = x.h
+        returning s.alias_id, s.hash
+        """,
+        ([k[0] for k, _ in rows], [k[1] for k, _ in rows], [v[1] for _, v in rows], [v[2] for _, v in rows]),
+    )
+    known = {(r["alias_id"], bytes(r["hash"])) for r in again}
+    new = [
         {"a": alias, "h": hash_.hex(), "v": fields, "f": first, "l": last}
-        for (alias, hash_), (fields, first, last) in sorted(joined.items(), key=lambda kv: kv[0])
+        for (alias, hash_), (fields, first, last) in rows
+        if (alias, hash_) not in known
     ]
-    if rows:
+    if new:
         conn.execute(
             """
             insert into schema_version (alias_id, hash, fields, first_seen, last_seen)
-            select a, decode(h, 'hex'), v, f, l
-            from jsonb_to_recordset(%s) as x(a uuid, h text, v jsonb, f timestamptz, l timestamptz)
+            select a, decode(h, 'hex'), v::jsonb, f, l
+            from jsonb_to_recordset(%s) as x(a uuid, h text, v text, f timestamptz, l timestamptz)
             on conflict (alias_id, hash) do update set
                 first_seen = least(schema_version.first_seen, excluded.first_seen),
                 last_seen = greatest(schema_version.last_seen, excluded.last_seen)
             """,
-            (Jsonb(rows),),
+            (Jsonb(new),),
         )
 
 

@@ -222,11 +222,26 @@ class _Known:
         jobs = [n for n, r in nodes.items() if r["type"] == "job"]
         datasets = [n for n, r in nodes.items() if r["type"] == "dataset"]
         self._rows: dict[UUID, dict[UUID, dict[str, Any]]] = defaultdict(dict)
-        for r in _runs_of_jobs(conn, jobs, since) + _runs_of_writers(conn, datasets, since):
-            self._rows[r["node_id"]][r["key"]] = r
+        known: dict[UUID, dict[str, Any]] = {}
+        for r in _runs_of_jobs(conn, jobs, since):
+            self._rows[r["node_id"]][r["key"]] = known[r["key"]] = r
+        # what was written just now was written by the jobs at hand: most of their runs are known
+        wrote = _runs_that_wrote(conn, datasets)
+        missing = {key for _, keys in wrote for key in keys if key not in known}
+        known |= {r["key"]: r for r in _runs_by_key(conn, missing, since)}
+        for node, keys in wrote:
+            self._rows[node] |= {key: known[key] for key in keys if key in known}
         hollow = _hollow(conn, jobs, nodes, self._rows, since)
+        seen = {key: _seen(r, key in hollow) for key, r in known.items()}
         #: node → job alias → its runs
-        self._runs = {n: _by_job(rows.values(), hollow) for n, rows in self._rows.items()}
+        self._runs: dict[UUID, dict[UUID, list[RunSeen]]] = {}
+        for node, rows in self._rows.items():
+            by_job: dict[UUID, list[RunSeen]] = defaultdict(list)
+            for key, r in rows.items():
+                by_job[r["job_alias"]].append(seen[key])
+            if by_job:
+                self._runs[node] = by_job
+        self._judged: dict[tuple[UUID, datetime | None, frozenset[int]], tuple[Health, datetime | None]] = {}
         self._parents = _Parents(conn, self._rows, self._runs, since)
         self._silence = _Silence(conn, now)
         self._paused = {
@@ -251,16 +266,12 @@ class _Known:
         paused = job in self._paused
         heard = None if quiet or paused or over else now
         deaf = self._silence.deaf(newest.producer)
-        parents, next_due = self._parents.of(job), self._parents.next_due(job, by_job[job])
-        more: dict[str, Any] = {
-            "parents": parents, "deaf": deaf, "next_due": next_due, "has_parent": self._parents.has(job)
-        }  # fmt: skip
         if len(by_job) == 1 or row["type"] == "job":
-            verdict = judge_runs(runs, heard, **more)
+            verdict, next_due = self._judge(job, by_job[job], runs, heard, deaf)
         else:
             # several jobs write it: late is what the job of the newest run is
             verdict = judge_runs(runs, None)
-            late = judge_runs(by_job[job], heard, **more)
+            late, next_due = self._judge(job, by_job[job], by_job[job], heard, deaf)
             if late.state == "late" or late.blind:
                 verdict = replace(worse(verdict, late), made_at=verdict.made_at, running=verdict.running)
             verdict = replace(verdict, next_at=late.next_at)
@@ -276,6 +287,29 @@ class _Known:
         next_at = None if over else whole.next_at
         return replace(whole, made_at=verdict.made_at, running=verdict.running, next_at=next_at), sla_at
 
+    def _judge(
+        self,
+        job: UUID,
+        own: list[RunSeen],
+        runs: list[RunSeen],
+        heard: datetime | None,
+        deaf: list[Deaf],
+    ) -> tuple[Health, datetime | None]:
+        """The verdict on these runs and when the job's next is due; of a job and what it alone writes, judged once."""
+        key = (job, heard, frozenset(map(id, runs)))
+        if key not in self._judged:
+            next_due = self._parents.next_due(job, own)
+            verdict = judge_runs(
+                runs,
+                heard,
+                parents=self._parents.of(job),
+                deaf=deaf,
+                next_due=next_due,
+                has_parent=self._parents.has(job),
+            )
+            self._judged[key] = (verdict, next_due)
+        return self._judged[key]
+
     def waited_for(self, nodes: dict[UUID, dict[str, Any]], since: datetime) -> list[str]:
         """The names of those nodes of which something was due since then and was not heard."""
         return [
@@ -286,17 +320,12 @@ class _Known:
         ]
 
 
-def _by_job(rows: Iterable[dict[str, Any]], hollow: set[UUID]) -> dict[UUID, list[RunSeen]]:
-    out: dict[UUID, list[RunSeen]] = defaultdict(list)
-    for r in rows:
-        out[r["job_alias"]].append(
-            RunSeen(
-                r["key"], r["state"], r["due_at"], r["started_at"], r["ended_at"], r["trigger"], r["try_number"],
-                r["max_tries"], r["streaming"], r["error"], r["nominal"], r["nominal_end"], r["parent_run_id"],
-                r["part"] or "", r["key"] in hollow, r["producer_id"],
-            )
-        )  # fmt: skip
-    return out
+def _seen(r: dict[str, Any], hollow: bool) -> RunSeen:
+    return RunSeen(
+        r["key"], r["state"], r["due_at"], r["started_at"], r["ended_at"], r["trigger"], r["try_number"], r["max_tries"],
+        r["streaming"], r["error"], r["nominal"], r["nominal_end"], r["parent_run_id"], r["part"] or "", hollow,
+        r["producer_id"],
+    )  # fmt: skip
 
 
 def _runs_of_jobs(conn: Conn, nodes: list[UUID], since: date) -> list[dict[str, Any]]:
@@ -313,21 +342,32 @@ def _runs_of_jobs(conn: Conn, nodes: list[UUID], since: date) -> list[dict[str, 
     ).fetchall()
 
 
-def _runs_of_writers(conn: Conn, nodes: list[UUID], since: date) -> list[dict[str, Any]]:
-    """The newest runs that wrote each dataset; a query inside a task counts, for often it alone names what it wrote."""
+def _runs_that_wrote(conn: Conn, nodes: list[UUID]) -> list[tuple[UUID, list[UUID]]]:
+    """(dataset, keys of the newest runs of one job that wrote it); a query inside a task counts, for often it alone
+    names what it wrote."""
     if not nodes:
+        return []
+    rows = conn.execute(
+        f"""
+        select a.node_id, array(select p.run_key from edge_run p where p.edge_id = e.id
+                                order by p.last_at desc limit {RUNS}) as keys
+        from alias a join edge e on e.target = a.id where a.node_id = any(%s)
+        """,
+        (nodes,),
+    )
+    return [(r["node_id"], r["keys"]) for r in rows]
+
+
+def _runs_by_key(conn: Conn, keys: set[UUID], since: date) -> list[dict[str, Any]]:
+    if not keys:
         return []
     return conn.execute(
         f"""
-        select a.node_id, null as parent_id, {_RUN} from alias a
-        join edge e on e.target = a.id
-        join lateral (select p.run_key from edge_run p where p.edge_id = e.id
-                      order by p.last_at desc limit {RUNS}) p on true
-        join lateral (select day from run_key k where k.key = p.run_key limit 1) k on true
-        join lateral (select * from run r where r.day = k.day and r.key = p.run_key limit 1) r on true
-        where a.node_id = any(%s) and k.day >= %s
+        select null as parent_id, {_RUN} from run_key k
+        join lateral (select * from run r where r.day = k.day and r.key = k.key limit 1) r on true
+        where k.key = any(%s) and k.day >= %s
         """,
-        (nodes, since),
+        (list(keys), since),
     ).fetchall()
 
 

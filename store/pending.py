@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from store.record import Conn
+from store.record import LOCK_FOLD, Conn
 
 #: an event that cannot be folded this often is set aside, with the reason, until `dlv refold`
 TRIES = 3
+
+
+def foremost(conn: Conn) -> bool:
+    """Be the worker that takes whatever comes, until this transaction ends; False: another is."""
+    row = conn.execute("select pg_try_advisory_xact_lock(%s) as mine", (LOCK_FOLD,)).fetchone()
+    return bool(row and row["mine"])
+
+
+def at_least(conn: Conn, n: int) -> bool:
+    """Whether so many events are pending, those that another worker has at hand among them."""
+    row = conn.execute(
+        "select count(*) as n from (select 1 from event_pending where not set_aside limit %s) p", (n,)
+    ).fetchone()
+    return row is not None and row["n"] >= n
 
 
 def claim(conn: Conn, limit: int) -> list[dict[str, Any]]:

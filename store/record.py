@@ -24,7 +24,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 #: advisory lock keys, all in one place so that no two meanings share one
 LOCK_MIGRATE, LOCK_PROJECTOR, LOCK_AUDIT, LOCK_PARTITIONS, LOCK_EVIDENCE = 7_201, 7_202, 7_203, 7_204, 7_205
 LOCK_REBUILD, LOCK_SEED, LOCK_INCIDENTS, LOCK_TAKE, LOCK_GAPS = 7_206, 7_207, 7_208, 7_209, 7_210
-LOCK_RULES = 7_211
+LOCK_RULES, LOCK_FOLD = 7_211, 7_212
 
 Conn = psycopg.Connection[dict[str, Any]]
 

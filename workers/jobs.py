@@ -4,6 +4,7 @@ new process, and ends. Killing one at any moment loses nothing: every step is a 
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -44,6 +45,9 @@ def fold() -> None:
     from ingest.fold import fold_pending
     from workers.rules import apply_asked
 
+    # a batch makes some hundred thousand objects and drops them together: looking for rings among them finds none
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     settings = settings_module.load()
     record = Record(settings.database_url, max_size=4)
     wake_projector = wake.Waker(settings.redis_url)

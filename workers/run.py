@@ -32,6 +32,10 @@ PRELOADED = {
 }
 
 
+#: how far what only catches up stands back for those who wait for an answer
+NICE = {wake.FOLD: 5, wake.PROJECT: 5}
+
+
 class OneQueueWorker(Worker):
     """RQ's forking worker; a stop reaches the running job too, and the job ends with the worker."""
 
@@ -62,6 +66,7 @@ class OneQueueWorker(Worker):
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()
+        os.nice(NICE.get(self.queue_names()[0], 0))
         signal.signal(signal.SIGUSR1, lambda *_: jobs.stopping.set())
         die_with_parent(signal.SIGKILL, self.pid or os.getppid())
 

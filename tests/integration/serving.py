@@ -47,6 +47,7 @@ class Served:
     settings: Settings
     record: Record
     log: Path
+    process: subprocess.Popen[bytes]
     _keys: dict[str, str] = field(default_factory=dict)
 
     def key(self, producer: str = "a client", *scopes: str, environment: str | None = None) -> str:
@@ -99,8 +100,10 @@ class Served:
 
 
 @contextmanager
-def serving(settings: Settings, into: Path, *, log_level: str = "INFO") -> Iterator[Served]:
-    """`dlv web` with these settings, on a free port, until the block ends."""
+def serving(
+    settings: Settings, into: Path, *, log_level: str = "INFO", more: dict[str, str] | None = None
+) -> Iterator[Served]:
+    """`dlv web` with these settings and ``more`` of the environment, on a free port, until the block ends."""
     port = child.free_port()
     log = into / f"web-{port}.log"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("DLV_", "PYTEST_", "OPENLINEAGE_"))}
@@ -109,13 +112,13 @@ def serving(settings: Settings, into: Path, *, log_level: str = "INFO") -> Itera
         "DLV_REDIS_URL": settings.redis_url, "DLV_GRAPH_URL": settings.graph_url,
         "DLV_GRAPH_USER": settings.graph_user, "DLV_GRAPH_PASSWORD": settings.graph_password,
         "DLV_GRAPH_DATABASE": settings.graph_database, "DLV_SECRET_KEY": "x" * 48, "DLV_LOG_LEVEL": log_level,
-    }  # fmt: skip
+    } | (more or {})  # fmt: skip
     with open(log, "wb") as out:
         process = subprocess.Popen(
             [sys.executable, ROOT / "cli.py", "web"], env=env, stdout=out, stderr=subprocess.STDOUT, cwd=into
         )
     record = Record(settings.database_url)
-    served = Served(f"http://127.0.0.1:{port}", settings, record, log)
+    served = Served(f"http://127.0.0.1:{port}", settings, record, log, process)
     try:
         _wait(served, process)
         yield served

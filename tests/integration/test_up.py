@@ -18,7 +18,7 @@ from tests.conftest import eventually
 from tests.integration import processes
 from tests.integration.processes import Dlv, Who
 
-PARTS = ("web", "worker-fold", "worker-project", "worker-check", "worker-alert", "scheduler")
+PARTS = ("web", "worker-fold", "worker-fold-2", "worker-project", "worker-check", "worker-alert", "scheduler")
 SERVERS = ("postgres", "valkey", "arcadedb")
 
 

@@ -19,8 +19,10 @@ import pytest
 from embedded.stack import make_home
 from embedded.valkey import Valkey
 from errors import RecordAway
+from ingest import fold
 from settings import Settings, load, to_env
-from store import events
+from store import events, pending, producers
+from store.record import Record
 from tests.conftest import eventually
 from tests.integration import processes
 from workers import jobs, scheduler, wake
@@ -204,3 +206,18 @@ def test_the_rest_is_asked_for_once_a_lull() -> None:
 def test_children_are_told_the_same_settings() -> None:
     s = load({"DLV_HOME": "/somewhere", "DLV_GRAPH_PASSWORD": "p", "DLV_DEMO": "0", "DLV_EVENT_DAYS": "7"})
     assert load(to_env(s)) == s
+
+
+def test_a_second_fold_worker_helps_only_where_much_waits(record: Record) -> None:
+    with record.tx() as conn:
+        who = producers.for_key(conn, "a client", None)
+    given = [(hashlib.sha256(b).digest(), b) for b in map(_event, range(fold.BATCH + fold.MANY))]
+    events.take(record, who, given[: fold.MANY])
+    with record.tx() as first:
+        assert pending.foremost(first)
+        assert fold.fold_pending(record) == 0
+        events.take(record, who, given[fold.MANY :])
+        assert fold.fold_pending(record) == fold.BATCH
+        assert fold.fold_pending(record) == 0, "what is left is the first one's"
+    assert fold.fold_pending(record) == fold.MANY
+    assert record.one("select count(*) as n from run") == {"n": fold.BATCH + fold.MANY}
