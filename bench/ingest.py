@@ -151,7 +151,7 @@ def introduce(args: argparse.Namespace) -> None:
         time.sleep(0.5)
     while "dlv_events_pending 0.0" not in session.get(f"{args.url}/metrics", timeout=10).text:
         time.sleep(0.5)
-    time.sleep(8)  # workers end, and the graph has it
+    time.sleep(args.idle)
 
 
 async def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -218,6 +218,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument(
+        "--idle",
+        type=float,
+        default=2,
+        help="seconds between those and the minute; after 5 the workers sleep",
+    )
     parser.add_argument("--before", type=int, default=1, help="events of each job before the minute begins")
     parser.add_argument(
         "--no-map", dest="map", action="store_false", help="do not ask when events are on the map"

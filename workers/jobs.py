@@ -21,6 +21,8 @@ log = logging.getLogger("dlv.jobs")
 
 #: seconds a job runs at most before it makes place for the next (which it wakes itself)
 RUN_SECONDS = 60.0
+#: the same for reading events: each new process has to learn the names again
+FOLD_SECONDS = 300.0
 #: the same for checks: ending breaks off the looks that are under way
 CHECK_SECONDS = 600.0
 #: seconds a job goes on looking after it found nothing
