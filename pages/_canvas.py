@@ -310,6 +310,8 @@ def start(dlv: Dlv, path: str, title: str, said: str, params: Mapping[str, Any])
         within = {k: v for k, v in _ask.read(params).filters.items() if k == "environment"}
         bad = nodes.page(dlv, within | {"health": ["failed", "late"]}, 6, sort="health")["items"]
         first = nodes.page(dlv, within | {"type": ["dataset"]}, 9, sort="criticality")["items"]
+        if not first:  # where only jobs are known, these
+            first = nodes.page(dlv, within, 9, sort="criticality")["items"]
     except DlvError as e:
         return failed(e)
     if not first and not bad and not within:
@@ -327,6 +329,7 @@ def start(dlv: Dlv, path: str, title: str, said: str, params: Mapping[str, Any])
                 className="btn primary",
                 **{"data-find": "1"},
             ),
+            html.P(f"No node is in {' or '.join(within['environment'])}.") if not first and not bad else None,
             *[
                 html.Section([html.H2(name), html.Div([way_in(n, path) for n in some], className="ways")])
                 for name, some in groups

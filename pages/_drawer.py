@@ -144,8 +144,11 @@ def _silence(s: dict[str, Any] | None) -> Component | None:
     if not s:
         return None
     word = "Maintenance" if s["kind"] == "maintenance" else "Silenced"
-    return html.P(
-        [ic("bell-off"), html.Span([html.B(f"{word} until {words.stamp(s['until'])}"), f" {s['reason']}"])],
+    return html.Div(
+        [
+            ic("bell-off"),
+            html.Div([html.B(f"{word} until {words.stamp(s['until'])}"), html.Div(s["reason"])]),
+        ],
         className="silence-line",
         title="Nobody is told of this node until then",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -85,8 +84,10 @@ def minutes(n: int | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """'99.95 %'; a dash where nothing is known. Only what is whole is '100 %'."""
-    return "—" if share is None else f"{math.floor(round(share * 100, 2)) / 100:g} %"
+    """'99.95 %'; a dash where nothing is known. Only what is whole is '100 %', and only nothing is '0 %'."""
+    if share is None:
+        return "—"
+    return f"{share if share in (0, 100) else min(max(round(share, 2), 0.01), 99.99):g} %"
 
 
 def sla(node: Mapping[str, Any]) -> str:

@@ -76,7 +76,10 @@ def show(id_: str | None, fresh: str | None, _: object, seen: str | None) -> tup
                     [html.H2("Results"), *_history(check, results, _calls(beats))], className="check-main"
                 ),
                 html.Section(
-                    [html.H2("Uptime"), _uptime(past), html.H2("What it looks at"), _facts(check, now)],
+                    [
+                        html.Div([html.H2("Uptime"), _uptime(past)]),
+                        html.Div([html.H2("What it looks at"), _facts(check, now)]),
+                    ],
                     className="check-side",
                 ),
             ],

@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 from answers import incidents, nodes, wall
 from errors import DlvError
 from pages import _canvas, _deps, _incident
+from pages import _words as words
 from pages._icons import ic
 
 dash.register_page(__name__, path="/incidents", title="Incidents · DLV")
@@ -57,7 +58,7 @@ def show(_: object, __: object, asked: Mapping[str, Any] | None) -> Any:
     except DlvError as e:
         return _canvas.failed(e)
     rows = [_incident.line(i) for i in found["items"]]
-    body: Any = html.Ul(rows, className="wall-broken list-of") if rows else _nothing(said)
+    body: Any = html.Ul(rows, className="wall-broken list-of") if rows else _nothing(said, counts["open"])
     more = None
     if found["next"]:
         more = dcc.Link(
@@ -153,14 +154,22 @@ def _filters(said: Mapping[str, Any], counts: Mapping[str, Any], teams: list[dic
     )  # fmt: skip
 
 
-def _nothing(said: Mapping[str, Any]) -> Component:
+def _nothing(said: Mapping[str, Any], here: int) -> Component:
+    """Why the list is empty. ``here``: what is open in the environments that are chosen; others must not seem calm, too."""
     plain = not (set(said) - {"status", "environment"})
     if plain and (_one(said, "status") or "open") == "open":
+        environments = _many(said, "environment")
+        elsewhere = wall.open_incidents(_deps.dlv())["open"] - here if environments else 0
+        within = f" in {' or '.join(environments)}" if environments else ""
         return html.Div(
             [
                 ic("circle-check"),
-                html.H2("No incident is open"),
-                html.P("A node that fails or is late opens one, with everything that it takes down."),
+                html.H2(f"No incident is open{within}"),
+                html.P(
+                    f"{words.many(elsewhere, 'incident is', 'incidents are')} open in other environments: choose them above."
+                    if elsewhere
+                    else "A node that fails or is late opens one, with everything that it takes down."
+                ),
                 dcc.Link("Resolved ones", href="/incidents?status=resolved", className="btn small"),
             ],
             className="empty well",

@@ -280,9 +280,8 @@
         el("span", { class: "fact" }, icon("topology-star-3"), ...radius(i)),
         members ? el("span", { class: "fact", title: "In this incident now" }, icon("list"), members) : null,
         i.incident ? (i.taken ? el("span", { class: "fact taken" }, icon("user"), `Taken by ${i.taken}`) : el("span", { class: "fact nobody" }, icon("bell"), "Nobody is on it")) : null,
-        el("span", { class: "grow" }),
-        log,
-        el("a", { href: way, "data-go": "", class: `btn small${i.incident ? " primary" : ""}`, "data-key": `w${i.incident || i.node}` }, i.incident ? `INC-${i.number}` : "Blast radius", icon("arrow-right"))));
+        el("span", { class: "ways-on" }, log,
+          el("a", { href: way, "data-go": "", class: `btn small${i.incident ? " primary" : ""}`, "data-key": `w${i.incident || i.node}` }, i.incident ? `INC-${i.number}` : "Blast radius", icon("arrow-right")))));
   }
   function radius(i) {
     if (i.total === null || i.total === undefined) return ["Blast radius not known"];

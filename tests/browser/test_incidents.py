@@ -47,6 +47,9 @@ def test_the_list_leads_from_the_wall_to_the_incident(site: Site, page: Any, inc
     page.get_by_role("link", name="All", exact=True).click()
     page.locator(".incident-link").click()
     page.locator(".incident-head h1").wait_for()
+    page.goto(site.url + "/incidents?environment=nowhere")
+    page.get_by_role("heading", name="No incident is open in nowhere").wait_for()
+    page.get_by_text("1 incident is open in other environments").wait_for()
 
 
 def test_on_a_phone_all_is_there_and_acknowledge_is_one_big_button(

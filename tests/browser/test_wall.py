@@ -311,10 +311,13 @@ def test_one_environment_is_kept_over_all_pages(site: Site, page: Any) -> None:
     page.locator("#env").click()
     page.get_by_role("option", name="All environments").click()
     until(page, "location.search === ''")
+    page.goto(f"{site.url}/lineage?environment=nowhere")
+    page.get_by_text("No node is in nowhere.").wait_for()
     for path in ("/lineage", "/impact"):
         page.goto(f"{site.url}{path}?environment=staging")
         page.locator(".start h1").wait_for()
         assert page.get_by_role("heading", name="Broken now").count() == 0, "nothing of staging is broken"
+        assert page.locator(".start .way").count() > 0, "its jobs are offered, though it has no dataset"
         page.locator("#env").click()
         page.get_by_role("option", name="All environments").click()
         page.get_by_role("heading", name="Broken now").wait_for()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from checks.fields import seconds
-from pages import _check_forms, _check_words
+from pages import _check_forms, _check_words, _words
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -61,3 +61,14 @@ def test_a_state_has_a_word_and_a_shape(row: dict[str, object], state: str, word
     said = _check_words.state({"slot_at": NOW, "status": "fail", "reason": "why"} | row)
     assert (said["state"], said["word"]) == (state, word)
     assert ("icon" in said) == (row["state"] in ("paused", "muted", "retired"))
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (None, "—"), (100.0, "100 %"), (99.9999, "99.99 %"), (99.5, "99.5 %"), (66.6667, "66.67 %"), (0.0004, "0.01 %"),
+        (0.0, "0 %"),
+    ],
+)  # fmt: skip
+def test_a_share_is_whole_or_nothing_only_where_it_is(share: float | None, said: str) -> None:
+    assert _words.percent(share) == said
