@@ -76,7 +76,8 @@ class Graph:
 
         @neo4j.unit_of_work(timeout=QUERY_SECONDS)
         def work(tx: neo4j.ManagedTransaction) -> list[Row]:
-            return tx.run(query, params).data()
+            # not Result.data(): it looks into every value for nodes and paths, which no question of ours returns
+            return [dict(zip(record.keys(), tuple(record), strict=True)) for record in tx.run(query, params)]
 
         return self._guarded(lambda session: session.execute_read(work))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -79,6 +81,30 @@ def hop_of(edges: int, from_dataset: bool) -> int:
 def edges_of(depth: int, from_dataset: bool) -> int:
     """The largest number of edges that is still within ``depth`` hops."""
     return 2 * depth if from_dataset else 2 * depth - 1
+
+
+#: base64 with its characters in the order of ASCII: texts sort as the bytes they stand for
+_ORDERED = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+_USUAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_TO_ORDERED = bytes.maketrans(_USUAL.encode(), _ORDERED.encode())
+_TO_USUAL = bytes.maketrans(_ORDERED.encode(), _USUAL.encode())
+#: characters of a node's id in its line
+BRIEF = 22
+
+
+def brief(id_: UUID) -> str:
+    """A UUID in :data:`BRIEF` characters that sort as its own text does."""
+    return b64encode(id_.bytes)[:BRIEF].translate(_TO_ORDERED).decode()
+
+
+def from_brief(text: str) -> UUID:
+    return UUID(bytes=b64decode(text.encode().translate(_TO_USUAL) + b"=="))
+
+
+def line_code(facets: str, tags: Sequence[str]) -> str:
+    """Eleven characters that stand for all by which a node is counted and filtered."""
+    told = f"{facets}\n{TAG_MARK.join(tags)}"
+    return b64encode(blake2b(told.encode(), digest_size=8).digest())[:11].decode()
 
 
 def facet_code(facets: str) -> int:

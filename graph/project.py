@@ -13,7 +13,7 @@ from uuid import UUID
 import neo4j
 
 from graph.driver import Graph
-from graph.model import TAG_MARK, GraphEdge, GraphNode, facet_code
+from graph.model import GraphEdge, GraphNode, brief, facet_code, line_code
 from graph.schema import names
 
 #: keys in one statement, statements in one transaction
@@ -143,8 +143,9 @@ def facets(g: GraphNode) -> str:
 
 
 def line(g: GraphNode) -> str:
-    """All that reach wants of a node in one text, read by :func:`graph.reach._told`: d or j, the id, facets, tags."""
-    return f"{g.type[0]}{g.id}{facets(g)}\n{TAG_MARK.join(g.tags)}"
+    """All that reach wants of a node in one text, as short as it can be, because ArcadeDB reads and compares one at each
+    edge: d or j, the id (:func:`graph.model.brief`), a code of facets and tags (:func:`graph.model.line_code`)."""
+    return f"{g.type[0]}{brief(g.id)}{line_code(facets(g), g.tags)}"
 
 
 def _pairs(edges: Sequence[GraphEdge]) -> list[list[str]]:

@@ -18,7 +18,19 @@ from typing import Any
 from uuid import UUID
 
 from graph.driver import Graph
-from graph.model import TAG_MARK, Direction, Filters, Paths, Reach, edges_of, facet_code, hop_of
+from graph.model import (
+    BRIEF,
+    Direction,
+    Filters,
+    Paths,
+    Reach,
+    brief,
+    edges_of,
+    facet_code,
+    from_brief,
+    hop_of,
+    line_code,
+)
 from graph.schema import names
 
 #: what a node's ``facets`` hold, in this order (:func:`graph.project.facets`)
@@ -50,8 +62,10 @@ def impact(
     filters = filters or Filters()
     steps = None if depth is None else edges_of(depth, from_dataset)
     if graph.dialect == "arcadedb":
-        levels = _levels(graph, generation, node, direction, steps)
-        return _tally(levels, from_dataset, filters, limit, after)
+        by_hop: dict[int, list[str]] = defaultdict(list)
+        for length, lines in _levels(graph, generation, node, direction, steps):
+            by_hop[hop_of(length, from_dataset)] += lines
+        return _tally(graph, generation, by_hop, filters, limit, after)
     hops = _hops(generation, direction, steps)
     tags = "any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
     given: dict[str, Any] = {"id": str(node)} | ({"tags": list(filters.tag)} if filters.tag else {})
@@ -87,9 +101,11 @@ def _totals(groups: Iterable[tuple[int, str, int]]) -> dict[str, Counter[Any]]:
     """How many by hop, kind, system and owner, of (hop, facets, how many)."""
     totals: dict[str, Counter[Any]] = {name: Counter() for name in ("hop", "kind", "system", "owner")}
     for hop, f, c in groups:
-        said = dict(zip(FACETS, f.split("\t"), strict=True)) | {"hop": hop}
-        for name, total in totals.items():
-            total[said[name]] += c
+        _, kind, system, _, owner = f.split("\t")
+        totals["hop"][hop] += c
+        totals["kind"][kind] += c
+        totals["system"][system] += c
+        totals["owner"][owner] += c
     return totals
 
 
@@ -119,43 +135,76 @@ def _levels(
         "RETURN collect(DISTINCT d.line) AS lines"
     )
     lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
-    own = str(node)
+    own = brief(node)
     for length, (_, level) in enumerate(groupby(lines, itemgetter(0)), 1):
         found = list(level)
         # a way back to the node makes it one of its own level; it is alone there at most in the last
         yield length, [x for x in found if not x.startswith(own, 1)]
 
 
+#: line code → (facets, tags); a code says the same in every generation of every graph
+_codes: dict[str, tuple[str, frozenset[str]]] = {}
+_MOST_CODES = 100_000
+
+
+def _told(
+    graph: Graph, generation: int, lines_by_code: Mapping[str, str]
+) -> dict[str, tuple[str, frozenset[str]]]:
+    """(facets, tags) of each code, of which one line is given; what is not remembered is read from that line's node."""
+    changed: dict[str, tuple[str, frozenset[str]]] = {}
+    missing = {str(_id_of(x)): code for code, x in lines_by_code.items() if code not in _codes}
+    if missing:
+        n = names(generation)
+        rows = graph.read(
+            f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets, n.tags]) AS said",
+            ids=list(missing),
+        )
+        if len(_codes) > _MOST_CODES:
+            _codes.clear()
+        for i, facets, tags in rows[0]["said"]:
+            said = (facets, frozenset(tags))
+            _codes[line_code(facets, tags)] = said
+            # where the node changed between the two questions: those of its code as it is now
+            changed[missing[i]] = said
+    return {
+        code: _codes.get(code) or changed[code] for code in lines_by_code if code in _codes or code in changed
+    }
+
+
+def _id_of(line: str) -> UUID:
+    return from_brief(line[1 : 1 + BRIEF])
+
+
 def _tally(
-    levels: Iterable[tuple[int, list[str]]],
-    from_dataset: bool,
+    graph: Graph,
+    generation: int,
+    by_hop: Mapping[int, list[str]],
     filters: Filters,
     limit: int,
     after: tuple[int, UUID] | None,
 ) -> Reach:
-    """The answer of :func:`impact` from every node that was reached."""
-    by_hop: dict[int, list[str]] = defaultdict(list)
-    for length, lines in levels:
-        by_hop[hop_of(length, from_dataset)] += lines
+    """The answer of :func:`impact` from the lines of every node that was reached."""
+    own = 1 + BRIEF
+    told = _told(graph, generation, {x[own:]: x for lines in by_hop.values() for x in lines})
+    wanted = set(filters.tag)
+    passing = {
+        code: facets
+        for code, (facets, tags) in told.items()
+        if facets and (not wanted or wanted & tags) and _passes(facets, filters)
+    }
     groups: list[tuple[int, str, int]] = []
     items: list[tuple[UUID, int]] = []
     cut = False
-    passing: dict[str, bool] = {}
     for hop, lines in sorted(by_hop.items()):
-        for said, c in Counter([x[37:] for x in lines]).items():
-            if said not in passing:
-                f, _, tags = said.partition("\n")
-                tagged = not filters.tag or bool(set(filters.tag) & set(tags.split(TAG_MARK)))
-                passing[said] = bool(f) and tagged and _passes(f, filters)
-            if passing[said]:
-                groups.append((hop, said.partition("\n")[0], c))
+        counted = Counter([x[own:] for x in lines])
+        groups += [(hop, passing[code], c) for code, c in counted.items() if code in passing]
         if cut or (after is not None and hop < after[0]):
             continue
         # one more than there is room for shows that there is more
-        beyond = "" if after is None or hop > after[0] else str(after[1])
+        beyond = "" if after is None or hop > after[0] else brief(after[1])
         room = limit + 1 - len(items)
-        near = nsmallest(room, (i for x in lines if passing[x[37:]] and (i := x[1:37]) > beyond))
-        items += [(UUID(i), hop) for i in near]
+        near = nsmallest(room, (i for x in lines if x[own:] in passing and (i := x[1:own]) > beyond))
+        items += [(from_brief(i), hop) for i in near]
         cut = len(items) > limit
     return _answer(_totals(groups), items[:limit], cut)
 
@@ -293,8 +342,14 @@ def ancestors_among(
         from_dataset = is_dataset(graph, generation, node)
     reached: Iterable[tuple[int, str]]
     if graph.dialect == "arcadedb":
+        briefly = {brief(UUID(i)): i for i in wanted}
         levels = _levels(graph, generation, node, direction, None)
-        reached = ((length, x[1:37]) for length, lines in levels for x in lines)
+        reached = (
+            (length, briefly[i])
+            for length, lines in levels
+            for x in lines
+            if (i := x[1 : 1 + BRIEF]) in briefly
+        )
     else:
         text = f"{_hops(generation, direction, None)} RETURN collect([l, d.id]) AS found"
         reached = graph.read(text, id=str(node))[0]["found"]

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.types.json import set_json_dumps
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from errors import BadSetting, RecordAway
@@ -37,7 +37,15 @@ def _json(value: Any) -> bytes:
         return json.dumps(value, default=str).encode()
 
 
+def _from_json(value: str | bytes) -> Any:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return json.loads(value)
+
+
 set_json_dumps(_json)
+set_json_loads(_from_json)
 
 
 #: a connection used this many seconds ago needs no round trip to show that it lives
