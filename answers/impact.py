@@ -9,10 +9,11 @@ from uuid import UUID
 
 from answers import cursor as cursors
 from answers import nodes, status
-from errors import Invalid
+from errors import Invalid, NotFound
 from graph import reach
 from graph.model import Direction, Filters, Reach
 from store import closure
+from store import nodes as node_store
 from store import standing as record_of
 
 if TYPE_CHECKING:
@@ -59,10 +60,16 @@ def whole(
 ) -> dict[str, Any]:
     """As :func:`impact`, for any ``limit``."""
     way = check(direction, depth)
-    node = nodes.get(dlv, id_)
-    found = _reach(dlv, node, way, depth, wanted(dlv, filters), as_of, limit, after)
+    start = nodes.uuid_of(id_)
+    with dlv.record.tx() as conn:
+        place = node_store.place(conn, start)
+        generation = record_of.graph_state(conn)["generation"]
+    if place is None:
+        raise NotFound(f"no node has the id {id_}", field="id", hint="search for it by name")
+    found = _reach(dlv, *place, generation, way, depth, wanted(dlv, filters), as_of, limit, after)
     hops = dict(found.items)
-    items = [n | {"hop": hops[UUID(n["id"])]} for n in nodes.many(dlv, hops)]
+    node, *listed = nodes.many(dlv, [place[0], *hops])
+    items = [n | {"hop": hops[UUID(n["id"])]} for n in listed]
     more = found.cut and bool(found.items)
     return {
         "node": node,
@@ -120,7 +127,9 @@ def _tuple(value: Any) -> tuple[str, ...]:
 
 def _reach(
     dlv: Dlv,
-    node: Mapping[str, Any],
+    id_: UUID,
+    type_: str,
+    generation: int,
     direction: Direction,
     depth: int | None,
     filters: Filters,
@@ -128,12 +137,10 @@ def _reach(
     limit: int,
     after: tuple[int, UUID] | None,
 ) -> Reach:
-    id_, from_dataset = UUID(node["id"]), node["type"] == "dataset"
+    from_dataset = type_ == "dataset"
     if as_of is not None:
         with dlv.record.tx() as conn:
             return closure.impact(conn, id_, from_dataset, direction, depth, filters, as_of, limit, after)
-    with dlv.record.tx() as conn:
-        generation = record_of.graph_state(conn)["generation"]
     return reach.impact(dlv.graph, generation, id_, from_dataset, direction, depth, filters, limit, after)
 
 

@@ -9,11 +9,11 @@ Distances ``l`` in the texts are edges; :func:`graph.model.hop_of` makes hops of
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
-from itertools import groupby
-from operator import itemgetter
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -135,25 +135,35 @@ def _levels(
         "RETURN collect(DISTINCT d.line) AS lines"
     )
     lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
+    ids = [x[1:_CODE] for x in lines]
     own = brief(node)
-    for length, (_, level) in enumerate(groupby(lines, itemgetter(0)), 1):
-        found = list(level)
-        # a way back to the node makes it one of its own level; it is alone there at most in the last
-        yield length, [x for x in found if not x.startswith(own, 1)]
+    back = ids.index(own) if own in ids else -1
+    for length, level in enumerate(_LEVEL.finditer("".join([x[0] for x in lines])), 1):
+        start, end = level.span()
+        if start <= back < end:
+            # a way back to the node makes it one of its own level; it is alone there at most in the last
+            yield length, lines[start:back] + lines[back + 1 : end]
+        else:
+            yield length, lines[start:end]
 
 
+_LEVEL = re.compile("d+|j+")
+#: where the code begins in a line
+_CODE = 1 + BRIEF
 #: line code → (facets, tags); a code says the same in every generation of every graph
 _codes: dict[str, tuple[str, frozenset[str]]] = {}
 _MOST_CODES = 100_000
 
 
 def _told(
-    graph: Graph, generation: int, lines_by_code: Mapping[str, str]
+    graph: Graph, generation: int, codes: set[str], lines: Iterable[str]
 ) -> dict[str, tuple[str, frozenset[str]]]:
-    """(facets, tags) of each code, of which one line is given; what is not remembered is read from that line's node."""
+    """(facets, tags) of each code; what is not remembered is read from a node of ``lines`` that has it."""
     changed: dict[str, tuple[str, frozenset[str]]] = {}
-    missing = {str(_id_of(x)): code for code, x in lines_by_code.items() if code not in _codes}
-    if missing:
+    unknown = codes - _codes.keys()
+    if unknown:
+        one_of = {x[_CODE:]: x for x in lines if x[_CODE:] in unknown}
+        missing = {str(_id_of(x)): code for code, x in one_of.items()}
         n = names(generation)
         rows = graph.read(
             f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets, n.tags]) AS said",
@@ -166,13 +176,11 @@ def _told(
             _codes[line_code(facets, tags)] = said
             # where the node changed between the two questions: those of its code as it is now
             changed[missing[i]] = said
-    return {
-        code: _codes.get(code) or changed[code] for code in lines_by_code if code in _codes or code in changed
-    }
+    return {code: _codes.get(code) or changed[code] for code in codes if code in _codes or code in changed}
 
 
 def _id_of(line: str) -> UUID:
-    return from_brief(line[1 : 1 + BRIEF])
+    return from_brief(line[1:_CODE])
 
 
 def _tally(
@@ -184,8 +192,9 @@ def _tally(
     after: tuple[int, UUID] | None,
 ) -> Reach:
     """The answer of :func:`impact` from the lines of every node that was reached."""
-    own = 1 + BRIEF
-    told = _told(graph, generation, {x[own:]: x for lines in by_hop.values() for x in lines})
+    counts = {hop: Counter([x[_CODE:] for x in lines]) for hop, lines in by_hop.items()}
+    codes = {code for counted in counts.values() for code in counted}
+    told = _told(graph, generation, codes, chain.from_iterable(by_hop.values()))
     wanted = set(filters.tag)
     passing = {
         code: facets
@@ -196,15 +205,18 @@ def _tally(
     items: list[tuple[UUID, int]] = []
     cut = False
     for hop, lines in sorted(by_hop.items()):
-        counted = Counter([x[own:] for x in lines])
-        groups += [(hop, passing[code], c) for code, c in counted.items() if code in passing]
+        groups += [(hop, passing[code], c) for code, c in counts[hop].items() if code in passing]
         if cut or (after is not None and hop < after[0]):
             continue
+        if all(code in passing for code in counts[hop]):
+            found = [x[1:_CODE] for x in lines]
+        else:
+            found = [x[1:_CODE] for x in lines if x[_CODE:] in passing]
+        if after is not None and hop == after[0]:
+            last = brief(after[1])
+            found = [i for i in found if i > last]
         # one more than there is room for shows that there is more
-        beyond = "" if after is None or hop > after[0] else brief(after[1])
-        room = limit + 1 - len(items)
-        near = nsmallest(room, (i for x in lines if x[own:] in passing and (i := x[1:own]) > beyond))
-        items += [(from_brief(i), hop) for i in near]
+        items += [(from_brief(i), hop) for i in nsmallest(limit + 1 - len(items), found)]
         cut = len(items) > limit
     return _answer(_totals(groups), items[:limit], cut)
 
@@ -345,10 +357,7 @@ def ancestors_among(
         briefly = {brief(UUID(i)): i for i in wanted}
         levels = _levels(graph, generation, node, direction, None)
         reached = (
-            (length, briefly[i])
-            for length, lines in levels
-            for x in lines
-            if (i := x[1 : 1 + BRIEF]) in briefly
+            (length, briefly[i]) for length, lines in levels for x in lines if (i := x[1:_CODE]) in briefly
         )
     else:
         text = f"{_hops(generation, direction, None)} RETURN collect([l, d.id]) AS found"

@@ -62,6 +62,16 @@ def resolve(conn: Conn, id_: UUID) -> UUID | None:
     return row["id"] if row else None
 
 
+def place(conn: Conn, id_: UUID) -> tuple[UUID, str] | None:
+    """(id, type) of the node that an id leads to."""
+    row = conn.execute(
+        """select n.id, n.type from node n
+           where n.id = coalesce((select node_id from alias where id = %(id)s), %(id)s)""",
+        {"id": id_},
+    ).fetchone()
+    return (row["id"], row["type"]) if row else None
+
+
 def get(conn: Conn, id_: UUID) -> dict[str, Any] | None:
     """The whole row of the node that an id leads to, retired ones too; None where there is none."""
     node = resolve(conn, id_)
