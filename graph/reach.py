@@ -38,6 +38,8 @@ FACETS = ("type", "kind", "system", "environment", "owner")
 
 #: beyond so many nodes between two ends, paths are looked for among the nearest only, and the answer says so
 MAX_BETWEEN = 20_000
+#: nodes of one group that are named with its count, on Neo4j
+FEW = 50
 #: up to so many starts are walked one by one, inside the engine; more of them together, level by level
 MAX_WALKS = 8
 #: candidates the search for paths looks at, at most
@@ -73,15 +75,21 @@ def impact(
     # walk; and of each group one node says what all of them have in common
     counted = graph.read(
         f"{hops}{' WHERE ' + tags if tags else ''} WITH l, d.code AS code, collect(d) AS ds "
-        "RETURN collect([l, head(ds).facets, size(ds)]) AS counts",
+        "RETURN collect([l, head(ds).facets, size(ds), CASE WHEN size(ds) <= $few THEN [x IN ds | x.id] END]) AS counts",
         **given,
+        few=FEW,
     )[0]["counts"]
-    real = [(hop_of(length, from_dataset), f, c) for length, f, c in counted if f]
-    groups = [g for g in real if _passes(g[1], filters)]
+    real = [(hop_of(length, from_dataset), f, c, ids) for length, f, c, ids in counted if f]
+    passing = [g for g in real if _passes(g[1], filters)]
+    groups = [(hop, f, c) for hop, f, c, _ in passing]
     totals = _totals(groups)
     items: list[tuple[UUID, int]] = []
     cut = False
-    if groups:
+    if after is None and totals["hop"].total() <= limit and all(ids for *_, ids in passing):
+        # most nodes reach so little that nothing more has to be asked
+        near = sorted((hop, i) for hop, _, _, ids in passing for i in ids)
+        items = [(UUID(i), hop) for hop, i in near]
+    elif groups:
         last = _rounded(_enough(totals["hop"], limit, after))
         if depth is not None:
             last = min(last, depth)
