@@ -90,6 +90,8 @@ _TO_ORDERED = bytes.maketrans(_USUAL.encode(), _ORDERED.encode())
 _TO_USUAL = bytes.maketrans(_ORDERED.encode(), _USUAL.encode())
 #: characters of a node's id in its line
 BRIEF = 22
+#: and in the code behind it
+CODE = 11
 
 
 def brief(id_: UUID) -> str:
@@ -104,7 +106,7 @@ def from_brief(text: str) -> UUID:
 def line_code(facets: str, tags: Sequence[str]) -> str:
     """Eleven characters that stand for all by which a node is counted and filtered."""
     told = f"{facets}\n{TAG_MARK.join(tags)}"
-    return b64encode(blake2b(told.encode(), digest_size=8).digest())[:11].decode()
+    return b64encode(blake2b(told.encode(), digest_size=8).digest())[:CODE].decode()
 
 
 def facet_code(facets: str) -> int:

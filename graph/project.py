@@ -18,6 +18,9 @@ from graph.schema import names
 
 #: keys in one statement, statements in one transaction
 BATCH = 1000
+#: the projector's fence. Its number is that of the layout: a graph that an earlier DLV laid out has no such fence, and
+#: the projector, which takes it for lost, rebuilds it
+PROJECTOR = "projector-2"
 
 
 class Fenced(Exception):
@@ -153,17 +156,17 @@ def _pairs(edges: Sequence[GraphEdge]) -> list[list[str]]:
 
 
 def raise_fence(graph: Graph, name: str, epoch: int) -> None:
-    """From now on nobody with a lower epoch writes: ``name`` is projector or rebuild."""
+    """From now on nobody with a lower epoch writes: ``name`` is :data:`PROJECTOR` or rebuild."""
     graph.transact(lambda tx: _take_fence(tx, epoch, name))
 
 
 def fence(graph: Graph) -> int | None:
     """The highest epoch that has written; None where nobody has, or the graph was lost since."""
-    rows = graph.read("MATCH (f:Fence {id: 'projector'}) RETURN f.epoch AS epoch")
+    rows = graph.read("MATCH (f:Fence {id: $name}) RETURN f.epoch AS epoch", name=PROJECTOR)
     return int(rows[0]["epoch"]) if rows else None
 
 
-def _take_fence(tx: neo4j.ManagedTransaction, epoch: int, name: str = "projector") -> None:
+def _take_fence(tx: neo4j.ManagedTransaction, epoch: int, name: str = PROJECTOR) -> None:
     """Lock the fence by writing to it, and only then read it: what is read cannot change before we commit."""
     tx.run("MERGE (f:Fence {id: $name}) SET f.held = $epoch", name=name, epoch=epoch).consume()
     row = tx.run(

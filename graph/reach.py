@@ -17,9 +17,11 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
+from errors import GraphAway
 from graph.driver import Graph
 from graph.model import (
     BRIEF,
+    CODE,
     Direction,
     Filters,
     Paths,
@@ -143,6 +145,8 @@ def _levels(
         "RETURN collect(DISTINCT d.line) AS lines"
     )
     lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
+    if lines and len(lines[0]) != _LINE:
+        raise GraphAway("an earlier DLV laid the graph out; it is being rebuilt", hint="see /readyz")
     ids = [x[1:_CODE] for x in lines]
     own = brief(node)
     back = ids.index(own) if own in ids else -1
@@ -158,6 +162,7 @@ def _levels(
 _LEVEL = re.compile("d+|j+")
 #: where the code begins in a line
 _CODE = 1 + BRIEF
+_LINE = _CODE + CODE
 #: line code → (facets, tags); a code says the same in every generation of every graph
 _codes: dict[str, tuple[str, frozenset[str]]] = {}
 _MOST_CODES = 100_000

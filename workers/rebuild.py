@@ -99,7 +99,7 @@ def _finish(record: Record, graph: Graph, new: int) -> None:
                 change = projector.change(conn, said)
             change.write(graph, new, epoch)
             dirty.redone(held, said)
-        project.raise_fence(graph, "projector", epoch)
+        project.raise_fence(graph, project.PROJECTOR, epoch)
         dirty.switch(held, new)
 
 

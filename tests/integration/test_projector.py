@@ -14,12 +14,13 @@ from uuid import UUID
 import pytest
 from estates import Estate, put, put_edges, put_nodes, random_estate
 
+from errors import GraphAway
 from graph import project, reach, schema
 from graph.driver import Graph
 from ingest import ids
 from settings import Settings
 from store import dirty, evidence, materialise, projection
-from store.record import Record
+from store.record import MIGRATIONS, Record
 from workers import projector, rebuild
 
 Content = tuple[dict[str, dict[str, Any]], list[tuple[UUID, UUID]]]
@@ -101,7 +102,7 @@ def test_an_older_projector_is_fenced_out(record: Record, engine: Graph, estate:
     catch_up(record, engine)
     with record.tx() as conn:
         newer = dirty.epoch(conn)
-    project.raise_fence(engine, "projector", newer)
+    project.raise_fence(engine, project.PROJECTOR, newer)
     some = next(iter(estate.nodes))
     with pytest.raises(project.Fenced):
         project.apply(engine, 1, [], [some], epoch=newer - 1)
@@ -119,6 +120,29 @@ def test_a_lost_graph_is_made_again(
         dirty.mark(conn, "node", [next(iter(estate.nodes))])
     catch_up(record, engine)
     assert shown(engine, record.one("select generation from graph_state")["generation"]) == told(record)  # type: ignore[index]
+
+
+def test_a_graph_that_an_earlier_dlv_laid_out_is_made_again(
+    record: Record, engine: Graph, estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "READERS_SECONDS", 0.0)
+    catch_up(record, engine)
+    datasets = [n for n, g in estate.nodes.items() if g.type == "dataset"]
+    start = max(datasets, key=lambda n: len(estate.lengths(n, "downstream")))
+    reached = reach.impact(engine, 1, start, True).total
+    engine.write("MATCH (f:Fence {id: $new}) SET f.id = 'projector'", new=project.PROJECTOR)
+    engine.write("MATCH (n:N1) SET n.line = 'd' + n.id + n.facets")
+    if engine.dialect == "arcadedb":
+        with pytest.raises(GraphAway):
+            reach.impact(engine, 1, start, True)
+    migration = (MIGRATIONS / "0006_layout.sql").read_text()
+    with record.tx() as conn:
+        conn.execute(migration)
+    catch_up(record, engine)
+    generation = record.one("select generation from graph_state")["generation"]  # type: ignore[index]
+    assert generation == 2
+    assert shown(engine, 2) == told(record)
+    assert reach.impact(engine, 2, start, True).total == reached > 0
 
 
 def test_killed_at_any_moment_while_writers_commit_late(
