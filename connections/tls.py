@@ -59,20 +59,36 @@ def authorities() -> str:
 
 
 def context(link: Link) -> ssl.SSLContext:
-    """For a client of this link. Raises :class:`ssl.SSLError` where a PEM of its cannot be read."""
+    """For a client of this link; not to be changed, for others may use it too. Raises :class:`ssl.SSLError` where a PEM
+    of its cannot be read."""
     verified = link.get("tls", VERIFIED) == VERIFIED
+    ca = str(link.get("ca") or "") if verified else ""
+    with files(link) as f:
+        if f.certificate and f.key:
+            made = _made(verified, ca)
+            made.load_cert_chain(f.certificate, f.key, password=lambda: "")
+            return made
+    # reading what a machine trusts takes 20 ms, more than a whole look otherwise does
+    changed = 0.0 if ca or not verified else os.stat(authorities()).st_mtime
+    return _shared(verified, ca, changed)
+
+
+@lru_cache(maxsize=256)
+def _shared(verified: bool, ca: str, changed: float) -> ssl.SSLContext:
+    """One for all links without a certificate of their own; ``changed``: when the machine's authorities did."""
+    return _made(verified, ca)
+
+
+def _made(verified: bool, ca: str) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verified:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
-    elif link.get("ca"):
-        made.load_verify_locations(cadata=link.fields["ca"])
+    elif ca:
+        made.load_verify_locations(cadata=ca)
     else:
         made.load_verify_locations(authorities())
-    with files(link) as f:
-        if f.certificate and f.key:
-            made.load_cert_chain(f.certificate, f.key, password=lambda: "")
     return made
 
 
