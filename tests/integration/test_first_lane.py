@@ -123,6 +123,15 @@ def test_a_body_that_ends_early_is_not_stored(served: Served) -> None:
     assert stored(served) == 1
 
 
+def test_a_large_body_is_not_taken_in_before_its_key_is_known(served: Served) -> None:
+    said = raw(
+        served,
+        b"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dlv_nobody\r\n"
+        b"Content-Length: 20000000\r\nConnection: close\r\n\r\n{",
+    )
+    assert said.startswith(b"HTTP/1.1 401 ")
+
+
 def test_a_head_without_an_end_is_given_up(served: Served) -> None:
     said = raw(served, b"GET /healthz HTTP/1.1\r\nX-Long: " + b"a" * 400_000)
     assert said.startswith(b"HTTP/1.1 400 ")
