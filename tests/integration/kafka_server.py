@@ -15,7 +15,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import pytest
 import requests
 from certificates import Authority
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -235,14 +236,10 @@ class Kafka:
     def make(self, topic: str, partitions: int = 1, on: list[list[int]] | None = None) -> None:
         """A topic; ``on``: the nodes that keep each of its partitions."""
         new = NewTopic(topic, len(on), replica_assignment=on) if on else NewTopic(topic, partitions, 1)
-        admin = self.admin()  # an answer to a client that is gone never comes
-        for made in admin.create_topics([new], request_timeout=10).values():
-            made.result(10)
+        _done(lambda: self._asked(lambda admin: admin.create_topics([new], request_timeout=10)))
 
     def remove(self, topic: str) -> None:
-        admin = self.admin()
-        for gone in admin.delete_topics([topic], request_timeout=10).values():
-            gone.result(10)
+        _done(lambda: self._asked(lambda admin: admin.delete_topics([topic], request_timeout=10)))
 
     def allow(self, user: str, topic: str = "*", group: str = "*") -> None:
         """Let a user describe this topic and this group, or all of them."""
@@ -252,9 +249,12 @@ class Kafka:
             )
             for what, name in ((ResourceType.TOPIC, topic), (ResourceType.GROUP, group))
         ]  # fmt: skip
-        admin = self.admin()
-        for done in admin.create_acls(rules, request_timeout=10).values():
-            done.result(10)
+        _done(lambda: self._asked(lambda admin: admin.create_acls(rules, request_timeout=10)))
+
+    def _asked(self, ask: Callable[[AdminClient], dict[Any, Future[Any]]]) -> None:
+        admin = self.admin()  # an answer to a client that is gone never comes
+        for answer in ask(admin).values():
+            answer.result(15)
 
     def topics(self) -> set[str]:
         return set(self.admin().list_topics(timeout=10).topics)
@@ -284,6 +284,20 @@ class Kafka:
                 got += 1
         consumer.commit(asynchronous=False)
         return consumer
+
+
+def _done(ask: Callable[[], None]) -> None:
+    """A broker that was paused, or whose neighbour went, may need longer than a request lasts before it acts."""
+    end = time.monotonic() + 90
+    while True:
+        try:
+            return ask()
+        except (KafkaException, TimeoutError) as e:
+            code = e.args[0].code() if isinstance(e, KafkaException) else None
+            if code in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                return None  # an earlier try did it and its answer was lost
+            assert time.monotonic() < end, f"Kafka never did it: {e!r}"
+            time.sleep(0.2)
 
 
 CONNECT = """bootstrap.servers={bootstrap}
