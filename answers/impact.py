@@ -9,7 +9,7 @@ from uuid import UUID
 
 from answers import cursor as cursors
 from answers import nodes, status
-from errors import Invalid, NotFound
+from errors import Invalid
 from graph import reach
 from graph.model import Direction, Filters, Reach
 from store import closure
@@ -65,10 +65,13 @@ def whole(
         place = node_store.place(conn, start)
         generation = record_of.graph_state(conn)["generation"]
     if place is None:
-        raise NotFound(f"no node has the id {id_}", field="id", hint="search for it by name")
+        raise nodes.no_such(id_)
     found = _reach(dlv, *place, generation, way, depth, wanted(dlv, filters), as_of, limit, after)
     hops = dict(found.items)
-    node, *listed = nodes.many(dlv, [place[0], *hops])
+    described = nodes.many(dlv, [place[0], *hops])
+    if not described or described[0]["id"] != str(place[0]):
+        raise nodes.no_such(id_)  # merged into another while the graph was asked
+    node, *listed = described
     items = [n | {"hop": hops[UUID(n["id"])]} for n in listed]
     more = found.cut and bool(found.items)
     return {

@@ -38,6 +38,10 @@ def uuid_of(text: str | UUID, field: str = "id") -> UUID:
         ) from None
 
 
+def no_such(id_: str | UUID, field: str = "id") -> NotFound:
+    return NotFound(f"no node has the id {id_}", field=field, hint="search for it by name")
+
+
 def shape(row: Mapping[str, Any], now: Standing) -> dict[str, Any]:
     """A whole row as the API shows it."""
     id_ = row["id"]
@@ -94,7 +98,7 @@ def resolve(dlv: Dlv, id_: str | UUID, field: str = "id") -> UUID:
     with dlv.record.tx() as conn:
         node = store.resolve(conn, wanted)
     if node is None:
-        raise NotFound(f"no node has the id {wanted}", field=field, hint="search for it by name")
+        raise no_such(wanted, field)
     return node
 
 
@@ -102,7 +106,7 @@ def get(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """One node, retired ones too; :class:`errors.NotFound` where an id leads to none."""
     found = many(dlv, [resolve(dlv, id_)])
     if not found:
-        raise NotFound(f"no node has the id {id_}", field="id", hint="search for it by name")
+        raise no_such(id_)
     return found[0]
 
 
