@@ -182,7 +182,8 @@ class Receiver:
 def _anew(error: BaseException) -> DlvError:
     """One error may be many requests' error: each gets its own."""
     if isinstance(error, Unavailable):
-        return Unavailable(error.message, retry_after=error.retry_after, hint=error.hint or "send again")
+        hint = "send again" if isinstance(error, RecordAway) else error.hint
+        return Unavailable(error.message, retry_after=error.retry_after, hint=hint)
     if isinstance(error, DlvError):
         return error
     log.error("events could not be stored", exc_info=error)
@@ -268,8 +269,8 @@ def _take(receiver: Receiver, call: Call, given: list[tuple[bytes, bytes]]) -> N
         raise Forbidden("this API key belongs to no producer", hint="make a new key with lineage:write")
     try:
         receiver.take([(producer_id, hash_, body) for hash_, body in given])
-    except RecordAway as e:  # one error may be many requests' error: each raises its own
-        raise Unavailable(e.message, retry_after=e.retry_after, hint="send again") from None
+    except RecordAway as e:
+        raise _anew(e) from None
 
 
 def kept(event: dict[str, Any]) -> bytes:

@@ -236,10 +236,10 @@ class Kafka:
     def make(self, topic: str, partitions: int = 1, on: list[list[int]] | None = None) -> None:
         """A topic; ``on``: the nodes that keep each of its partitions."""
         new = NewTopic(topic, len(on), replica_assignment=on) if on else NewTopic(topic, partitions, 1)
-        _done(lambda: self._asked(lambda admin: admin.create_topics([new], request_timeout=10)))
+        self._done(lambda admin: admin.create_topics([new], request_timeout=10))
 
     def remove(self, topic: str) -> None:
-        _done(lambda: self._asked(lambda admin: admin.delete_topics([topic], request_timeout=10)))
+        self._done(lambda admin: admin.delete_topics([topic], request_timeout=10))
 
     def allow(self, user: str, topic: str = "*", group: str = "*") -> None:
         """Let a user describe this topic and this group, or all of them."""
@@ -249,12 +249,26 @@ class Kafka:
             )
             for what, name in ((ResourceType.TOPIC, topic), (ResourceType.GROUP, group))
         ]  # fmt: skip
-        _done(lambda: self._asked(lambda admin: admin.create_acls(rules, request_timeout=10)))
+        self._done(lambda admin: admin.create_acls(rules, request_timeout=10))
 
-    def _asked(self, ask: Callable[[AdminClient], dict[Any, Future[Any]]]) -> None:
-        admin = self.admin()  # an answer to a client that is gone never comes
-        for answer in ask(admin).values():
-            answer.result(15)
+    def _done(self, ask: Callable[[AdminClient], dict[Any, Future[Any]]]) -> None:
+        """Ask until it is done: a broker that was paused, or whose neighbour went, may need longer than a request lasts."""
+        end = time.monotonic() + 90
+        again = False
+        while True:
+            admin = self.admin()  # an answer to a client that is gone never comes
+            try:
+                for answer in ask(admin).values():
+                    answer.result(15)
+                return
+            except (KafkaException, TimeoutError) as e:
+                code = e.args[0].code() if isinstance(e, KafkaException) else None
+                if again and code in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                    return  # an earlier try did it and its answer was lost
+                timed_out = code is None or e.args[0].retriable() or code == KafkaError._TIMED_OUT
+                assert timed_out and time.monotonic() < end, f"Kafka never did it: {e!r}"
+                again = True
+                time.sleep(0.2)
 
     def topics(self) -> set[str]:
         return set(self.admin().list_topics(timeout=10).topics)
@@ -284,20 +298,6 @@ class Kafka:
                 got += 1
         consumer.commit(asynchronous=False)
         return consumer
-
-
-def _done(ask: Callable[[], None]) -> None:
-    """A broker that was paused, or whose neighbour went, may need longer than a request lasts before it acts."""
-    end = time.monotonic() + 90
-    while True:
-        try:
-            return ask()
-        except (KafkaException, TimeoutError) as e:
-            code = e.args[0].code() if isinstance(e, KafkaException) else None
-            if code in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.UNKNOWN_TOPIC_OR_PART):
-                return None  # an earlier try did it and its answer was lost
-            assert time.monotonic() < end, f"Kafka never did it: {e!r}"
-            time.sleep(0.2)
 
 
 CONNECT = """bootstrap.servers={bootstrap}
