@@ -39,9 +39,9 @@ WRITE_DOWN = 90.0
 AGAIN = timedelta(minutes=1)
 
 
-def deliver(record: Record, settings: Settings) -> int:
-    """Decide what is due, send what waits; how much was done or is on its way."""
-    return tell(record, settings) + remind(record) + _outbox(record, settings).send()
+def deliver(record: Record, settings: Settings, now: datetime | None = None) -> int:
+    """Decide what is due, as of ``now`` where it is given; send what waits; how much was done or is on its way."""
+    return tell(record, settings, now) + remind(record) + _outbox(record, settings).send()
 
 
 def settle(timeout: float = 60.0) -> None:

@@ -53,9 +53,7 @@ class People:
     def hear(self, estate: Breaking, now: datetime) -> None:
         """Decide and tell as of ``now``."""
         estate.decide(now)
-        while delivery.tell(self.record, self.settings, now):
-            pass
-        while delivery.deliver(self.record, self.settings):
+        while delivery.deliver(self.record, self.settings, now):
             pass
 
     def heard(self) -> Counter[str]:
@@ -168,9 +166,7 @@ def test_a_rules_own_group_time_is_kept_from_the_failure_to_the_message(
             http.got.clear()
             at = since + timedelta(seconds=seconds)
             estate.decide(at)
-            while delivery.tell(record, told, at):
-                pass
-            while delivery.deliver(record, told):
+            while delivery.deliver(record, told, at):
                 pass
             return sorted(g.path[1:] for g in http.got if g.json["event"] == "trigger")
 
