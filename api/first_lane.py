@@ -59,13 +59,18 @@ class FirstLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        asked = None
         if scope["path"] == PATH and scope["method"] == "POST":
             asked = _asked(scope["headers"], self._receiver.most_bytes)
-            # of whom nobody knows yet no large body is taken in: the whole way asks for the key before it reads
-            if asked is not None and (asked[1] <= SMALL or self._keys.known(asked[0])):
-                body, receive = await _body(receive)
-                if body is None:
-                    return  # the client went away before its end: nobody waits for an answer
+        known = asked is not None and self._keys.known(asked[0]) is not None
+        most = self._receiver.most_bytes if known else SMALL
+        # of whom nobody knows yet no large body is taken in: the whole way asks for the key before it reads. A small
+        # one is waited for here: who sends it slowly holds none of the threads
+        if 0 <= _length(scope["headers"]) <= most:
+            body, ended, receive = await _body(receive, most)
+            if body is None:
+                return  # the client went away before its end: nobody waits for an answer
+            if asked is not None and ended:
                 given = await self._read(*asked, body)
                 if given is not None:
                     error = await self._stored(given)
@@ -162,15 +167,29 @@ def _asked(headers: Iterable[tuple[bytes, bytes]], most: int) -> tuple[str, int]
     return (key, length) if key.startswith(PREFIX) and 0 <= length <= most else None
 
 
-async def _body(receive: Receive) -> tuple[bytes | None, Receive]:
-    """The whole body (None: it never ends), and a ``receive`` that tells it again to whoever reads it next."""
+def _length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes of the body as it is announced; 0 where it comes in chunks of which nobody knows how many, -1: none."""
+    length = -1
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            length = int(value)
+        elif name == b"transfer-encoding":
+            return 0
+    return length
+
+
+async def _body(receive: Receive, most: int) -> tuple[bytes | None, bool, Receive]:
+    """The body (None: it never ends) and whether it is all of it, for beyond ``most`` bytes no more is waited for; and
+    a ``receive`` that tells it again to whoever reads it next.
+    """
     parts: list[bytes] = []
-    more = True
-    while more:
+    size, more = 0, True
+    while more and size <= most:
         message = await receive()
         if message["type"] != "http.request":
-            return None, receive
+            return None, False, receive
         parts.append(message.get("body", b""))
+        size += len(parts[-1])
         more = message.get("more_body", False)
     body = b"".join(parts)
     told = False
@@ -180,9 +199,9 @@ async def _body(receive: Receive) -> tuple[bytes | None, Receive]:
         if told:
             return await receive()
         told = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": more}
 
-    return body, again
+    return body, not more, again
 
 
 def _given(who: Principal, body: bytes) -> Given | None:

@@ -39,6 +39,8 @@ OPEN = (
     "/api/v1/auth/login",
     "/api/v1/auth/refresh",
 )
+#: bytes of a body that are read of somebody who has not signed in
+MOST_UNKNOWN = 16 * 1024
 #: paths whose view looks at the token in them (:func:`token_hash`) and raises :func:`wrong_token` where it is none.
 #: Compared whole: one path segment of exactly a token's length and characters stands for ``<token>``
 OPEN_BY_TOKEN = (
@@ -96,6 +98,7 @@ class Gate(Auth):  # type: ignore[misc]
 
     def _decide(self) -> Any:
         if is_open(request.path):
+            request.max_content_length = MOST_UNKNOWN
             return None
         if not self.is_authorized():
             return self.login_request()

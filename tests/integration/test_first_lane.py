@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -130,6 +131,32 @@ def test_a_large_body_is_not_taken_in_before_its_key_is_known(served: Served) ->
         b"Content-Length: 20000000\r\nConnection: close\r\n\r\n{",
     )
     assert said.startswith(b"HTTP/1.1 401 ")
+
+
+def test_who_sends_a_body_slowly_holds_up_nobody(served: Served) -> None:
+    """More of them than DLV has threads, none signed in, in both ways a body can be announced."""
+    where = urlsplit(served.base)
+    head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with ExitStack() as open_:
+        for n in range(150):
+            s = open_.enter_context(socket.create_connection((where.hostname, where.port), timeout=20))
+            s.sendall(
+                head
+                + (b"Content-Length: 99\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")[n % 2]
+            )
+        assert requests.get(f"{served.base}/healthz", timeout=10).ok
+        # and one of them that goes on is answered
+        s.sendall(b"1\r\n}\r\n0\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 422 ")
+
+
+def test_of_who_has_not_signed_in_no_large_body_is_read(served: Served) -> None:
+    head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    said = raw(served, head + b"Content-Length: 20000\r\n\r\n{")
+    assert said.startswith(b"HTTP/1.1 413 ")
+    chunk = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+    said = raw(served, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + chunk)
+    assert said.startswith(b"HTTP/1.1 4"), "its end is not waited for"
 
 
 def test_a_head_without_an_end_is_given_up(served: Served) -> None:
