@@ -26,7 +26,7 @@ def causes(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     node = nodes.get(dlv, id_)
     me = UUID(node["id"])
     now = status.standing(dlv)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         generation = record_of.graph_state(conn)["generation"]
         bad = [r["id"] for r in record_of.bad(conn) if r["id"] != me]
     hops = dict(reach.ancestors_among(dlv.graph, generation, me, bad)) if bad else {}
@@ -34,7 +34,7 @@ def causes(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     roots = now.roots or frozenset()
     order = sorted(hops, key=lambda n: (n not in roots, hops[n], str(n)))
     whole = nodes.many(dlv, order[:SHOWN])
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         errors = runs.last_errors(conn, order[:SHOWN])
     items = []
     for n in whole:

@@ -23,7 +23,7 @@ def get(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     is asked for. ``runs`` are the newest that prove it.
     """
     edge = nodes.uuid_of(id_)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         row = store.get(conn, edge)
         if row is None:
             raise NotFound(f"no edge has the id {edge}", field="id")
@@ -43,7 +43,7 @@ def of_node(dlv: Dlv, node: str | UUID, limit: int = 100, cursor: str | None = N
         (offset,) = cursors.decode(cursor, 1)
         if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 1 << 31:
             raise Invalid("cursor is not one that this call gave", field="cursor")
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         rows = store.of_node(conn, me, limit + 1, offset)
     return {
         "items": [nodes.plain(r) for r in rows[:limit]],

@@ -40,7 +40,7 @@ def node(dlv: Dlv, id_: str | UUID, days: int = 30, now: datetime | None = None)
     until = now or _now()
     since = until - timedelta(days=_days(days))
     longest = until - timedelta(days=max(days, *DAYS))
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         [row] = node_store.many(conn, [found])
         before, changes = store.changes(conn, found, longest)
         gaps = gap_store.between(conn, longest, until)
@@ -83,7 +83,7 @@ def check(dlv: Dlv, id_: UUID, days: int = 30, now: datetime | None = None) -> d
     until = now or _now()
     since = until - timedelta(days=_days(days))
     longest = until - timedelta(days=max(DAYS))
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         [row] = node_store.many(conn, [check_store.get(conn, id_)["node_id"]])
         told = _checks(conn, [id_], since, until)[id_]
         kept = _attained(conn, row, longest, until, gap_store.between(conn, longest, until))
@@ -109,10 +109,10 @@ def page(dlv: Dlv, filters: Mapping[str, Any], limit: int = 100, cursor: str | N
     wanted: list[UUID] | None = list(filters.get("check") or []) or None
     if filters.get("node"):
         node_ids = [nodes.resolve(dlv, n, "node") for n in filters["node"]]
-        with dlv.record.tx() as conn:
+        with dlv.record.read() as conn:
             of = {c["id"] for n in node_ids for c in result_store.checks_of(conn, n)}
         wanted = sorted(of if wanted is None else of & set(wanted))
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         rows = result_store.page(
             conn,
             checks=wanted,

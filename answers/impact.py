@@ -61,7 +61,7 @@ def whole(
     """As :func:`impact`, for any ``limit``."""
     way = check(direction, depth)
     start = nodes.uuid_of(id_)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         place = node_store.place(conn, start)
         generation = record_of.graph_state(conn)["generation"]
     if place is None:
@@ -142,7 +142,7 @@ def _reach(
 ) -> Reach:
     from_dataset = type_ == "dataset"
     if as_of is not None:
-        with dlv.record.tx() as conn:
+        with dlv.record.read() as conn:
             return closure.impact(conn, id_, from_dataset, direction, depth, filters, as_of, limit, after)
     return reach.impact(dlv.graph, generation, id_, from_dataset, direction, depth, filters, limit, after)
 

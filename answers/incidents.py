@@ -46,7 +46,7 @@ def page(
     if cursor:
         severity, at, id_ = cursors.decode(cursor, 3)
         after = (_int(severity), _time(at), uuid_of(id_, "cursor"))
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         rows = store.page(conn, wanted, limit + 1, sort=sort, after=after)
         items = [shape(r) for r in store.many(conn, [r["id"] for r in rows[:limit]])]
     more = None
@@ -58,7 +58,7 @@ def page(
 
 def get(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """One incident by its id or number (42, INC-42), with ``members`` and the newest lines of its ``timeline``."""
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         key = resolve(conn, id_)
         row = store.get(conn, key)
         found = store.members(conn, key, MEMBERS)
@@ -81,7 +81,7 @@ def timeline(dlv: Dlv, id_: str | UUID, limit: int = ENTRIES, cursor: str | None
     if cursor:
         (said,) = cursors.decode(cursor, 1)
         before = _int(said)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         key = resolve(conn, id_)
         rows = store.entries(conn, key, limit + 1, before)
     items = [

@@ -68,7 +68,7 @@ def around(
         wishes.append((nodes.resolve(dlv, other, "grown"), direction, 1))
     extra = [nodes.resolve(dlv, n, "also") for n in also]
     view = _View(centre, cap)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         types = _types(conn, [w[0] for w in wishes])
         for start, direction, hops in wishes:
             if hops:
@@ -108,7 +108,7 @@ def folded(
         (offset,) = cursors.decode(cursor, 1)
         if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 1 << 31:
             raise Invalid("cursor is not one that this call gave", field="cursor")
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         ids, total = store.neighbour_ids(conn, node, direction, as_of, without, limit, offset)
         beyond = store.beyond(conn, ids, direction, as_of)
     more = offset + limit < total
@@ -210,7 +210,7 @@ def _picture(
 
 def among(dlv: Dlv, ids: Iterable[str | UUID]) -> list[dict[str, Any]]:
     """The edges that hold now among these nodes, as :func:`around` has them."""
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         rows = store.induced(conn, [UUID(str(i)) for i in ids], None)
     return [_edge(r, None) | {"source": str(r["source"]), "target": str(r["target"])} for r in rows]
 

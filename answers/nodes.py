@@ -88,14 +88,14 @@ def _str(value: Any) -> str | None:
 def many(dlv: Dlv, ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """These nodes in this order, in one query; what is gone is left out."""
     now = status.standing(dlv)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         return [shape(row, now) for row in store.many(conn, ids)]
 
 
 def resolve(dlv: Dlv, id_: str | UUID, field: str = "id") -> UUID:
     """The node that an id leads to, its own or any alias's; :class:`errors.NotFound` where there is none."""
     wanted = uuid_of(id_, field)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         node = store.resolve(conn, wanted)
     if node is None:
         raise no_such(wanted, field)
@@ -131,7 +131,7 @@ def page(
         key, id_ = cursors.decode(cursor, 2)
         after = (key, uuid_of(id_, "cursor"))
     now = status.standing(dlv)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         rows = store.page(
             conn, wanted, limit + 1, sort=sort, descending=descending, after=after, offset=offset
         )
@@ -166,7 +166,7 @@ def _roles(dlv: Dlv, filters: dict[str, Any]) -> dict[str, Any]:
 
 def search(dlv: Dlv, q: str, limit: int = 12) -> list[dict[str, Any]]:
     """What matches while it is being typed, best first: name, namespace, owner, tag."""
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         ids = store.search(conn, q, max(1, min(limit, 100)))
     return many(dlv, ids)
 
@@ -185,7 +185,7 @@ def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     now = datetime.now(UTC)
     node = get(dlv, id_)
     me = UUID(node["id"])
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         versions = drawer_of.schemas(conn, me)
         edges = edge_store.of_node(conn, me)
         facets = drawer_of.facets(conn, me, ["sql", "documentation", "sourceCodeLocation", "jobType"])
@@ -249,7 +249,7 @@ def runs(dlv: Dlv, id_: str | UUID, limit: int = 50, cursor: str | None = None) 
     if cursor:
         at, key = cursors.decode(cursor, 2)
         before = (time_of(at, "cursor"), uuid_of(key, "cursor"))
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         rows = run_store.last(conn, me, limit + 1, before)
     items = [run_shape(r) for r in rows[:limit]]
     more = len(rows) > limit
@@ -259,7 +259,7 @@ def runs(dlv: Dlv, id_: str | UUID, limit: int = 50, cursor: str | None = None) 
 def schema(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """{fields, versions}: the current fields of a dataset and every version seen, the current first."""
     me = resolve(dlv, id_)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         versions = [plain(v) for v in drawer_of.schemas(conn, me, MAX_PAGE)]
     return {"fields": versions[0]["fields"] if versions else [], "versions": versions}
 
@@ -280,5 +280,5 @@ def time_of(text: object, field: str) -> datetime:
 def options(dlv: Dlv) -> dict[str, Any]:
     """What can be filtered by: {type, kind, system, environment, tag, team: [{key, n, name?}]}, the most frequent
     first."""
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         return {k: [plain(r) for r in rows] for k, rows in store.options(conn).items()}

@@ -23,7 +23,7 @@ def between(dlv: Dlv, a: str | UUID, b: str | UUID, limit: int = 10) -> dict[str
     found: list[list[UUID]] = []
     cut = False
     if start != end:
-        with dlv.record.tx() as conn:
+        with dlv.record.read() as conn:
             generation = record_of.graph_state(conn)["generation"]
         said = reach.paths(dlv.graph, generation, start, end, limit)
         found, cut = said.paths, said.cut

@@ -68,7 +68,7 @@ def standing(dlv: Dlv) -> Standing:
         kept = _kept.get(dlv.record)
         if kept and time.monotonic() < kept.until:
             return kept.value
-        with dlv.record.tx() as conn:
+        with dlv.record.read() as conn:
             state = record_of.graph_state(conn)
             bad = record_of.bad(conn)
             recovered = record_of.recovered(conn)
@@ -162,7 +162,7 @@ def _at_risk(
     dlv: Dlv, under: set[UUID], recovered: list[dict[str, Any]], below: Callable[[Iterable[UUID]], set[UUID]]
 ) -> set[UUID]:
     """What is below an open root, and what is below one that recovered and was not made anew since."""
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         found = {r["id"] for r in record_of.shown(conn, list(under))}
         if not recovered:
             return found
@@ -191,7 +191,7 @@ def graph_away(dlv: Dlv) -> dict[str, Any] | None:
     now = standing(dlv)
     if now.reason is None:
         return None
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         since = record_of.graph_state(conn)["away_since"]
     return {"since": iso(since or _away.get(dlv.record)), "reason": now.reason}
 
@@ -206,7 +206,7 @@ def counts(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
     """
     now = standing(dlv)
     named = {name: getattr(now, name) for name in ("roots", "symptoms", "at_risk")}
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         out = record_of.counts(conn, environments)
         state = record_of.graph_state(conn)
         queue = record_of.queue(conn)

@@ -173,7 +173,7 @@ def look(
     counts = status.counts(dlv, environments)
     until = _hour(now)
     since = until - timedelta(seconds=BARS * BUCKET)
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         found = store.tiles(conn, said, MOST, unknown=unknown)
         pipes = store.pipelines(conn, [r["id"] for r in found])
         quiet = routing.quiet(map(_facts, found), silences.active(conn, now), now)
@@ -351,7 +351,7 @@ def _drawn(n: Mapping[str, Any]) -> dict[str, str]:
 
 def open_incidents(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
     """{open, unacknowledged, by_severity}, as :func:`answers.status.counts` has them."""
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         return store.open_count(conn, environments)
 
 
@@ -360,7 +360,7 @@ def call(dlv: Dlv, owner: str | None, hit: Mapping[str, int]) -> list[dict[str, 
     people and channels.
     """
     ids = {t for t in [owner, *hit] if t}
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         teams = [nodes.plain(t) for t in store.teams(conn, [UUID(i) for i in ids])]
     said = [t | {"owns": t["id"] == owner, "hit": hit.get(t["id"], 0)} for t in teams]
     return sorted(said, key=lambda t: (not t["owns"], -t["hit"], t["name"]))
@@ -401,7 +401,7 @@ def _loose(dlv: Dlv, standing: status.Standing, environments: list[str]) -> list
     """Root causes that no open incident holds: decided about in a moment, or the alerter is away. While the graph is
     away, whatever is failed or late: who is a root is not known, and silence would be a lie.
     """
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         loose = standing.roots
         if loose is None:
             loose = frozenset(r["id"] for r in record_of.bad(conn))
@@ -412,7 +412,7 @@ def _loose(dlv: Dlv, standing: status.Standing, environments: list[str]) -> list
         if not environments or n["environment"] in environments
     ]
     found.sort(key=lambda n: (n["criticality"] or 9, n["health_since"] or "", n["name"]))
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         said = run_store.last_errors(conn, [UUID(n["id"]) for n in found[:ROOTS]])
     out: list[dict[str, Any]] = []
     for n in found[:ROOTS]:
@@ -508,7 +508,7 @@ def why(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """
     node = nodes.get(dlv, id_)
     me = UUID(node["id"])
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         incident = store.incident_of(conn, me)
     out: dict[str, Any] = {"node": node, "causes": [], "more": 0, "blast": None, "call": [], "reason": None}
     out["incident"] = nodes.plain(incident) if incident else None
@@ -538,7 +538,7 @@ def _roots_above(dlv: Dlv, me: UUID) -> list[dict[str, Any]]:
 
 
 def _itself(dlv: Dlv, node: Mapping[str, Any]) -> dict[str, Any]:
-    with dlv.record.tx() as conn:
+    with dlv.record.read() as conn:
         said = run_store.last_errors(conn, [UUID(node["id"])]).get(UUID(node["id"]), {})
     error = said.get("error") or node["health_reason"]
     return dict(node) | {"root": True, "hop": 0, "path": [], "error": error, "log_url": said.get("log_url")}

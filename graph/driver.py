@@ -74,12 +74,16 @@ class Graph:
     def read(self, query: str, **params: Any) -> list[Row]:
         """All rows of a question. Ask for ``collect(...)``: one big row is several times faster than many."""
 
-        @neo4j.unit_of_work(timeout=QUERY_SECONDS)
-        def work(tx: neo4j.ManagedTransaction) -> list[Row]:
-            # not Result.data(): it looks into every value for nodes and paths, which no question of ours returns
-            return [dict(zip(record.keys(), tuple(record), strict=True)) for record in tx.run(query, params)]
+        # a statement by itself saves the trips that begin and end a transaction, and what they cost the server
+        asked = neo4j.Query(query, timeout=QUERY_SECONDS)  # type: ignore[arg-type]
 
-        return self._guarded(lambda session: session.execute_read(work))
+        def ask(session: neo4j.Session) -> list[Row]:
+            # not Result.data(): it looks into every value for nodes and paths, which no question of ours returns
+            return [
+                dict(zip(record.keys(), tuple(record), strict=True)) for record in session.run(asked, params)
+            ]
+
+        return self._guarded(ask, again=True)
 
     def write(self, query: str, **params: Any) -> list[Row]:
         """One statement in a transaction of its own, tried again where another one was in the way."""
@@ -137,12 +141,29 @@ class Graph:
                 )
             return self._driver
 
-    def _guarded(self, ask: Callable[[neo4j.Session], T], *, rest: bool = True) -> T:
+    def _ask(self, ask: Callable[[neo4j.Session], T], again: bool) -> T:
+        """``again``: it reads, and is asked anew while its failure may pass, as the driver does with transactions."""
+        mode = neo4j.READ_ACCESS if again else neo4j.WRITE_ACCESS
+        until, delay = None, 0.05
+        while True:
+            try:
+                with self._connected().session(
+                    database=self.database, fetch_size=-1, default_access_mode=mode
+                ) as session:
+                    return ask(session)
+            except (DriverError, Neo4jError) as e:
+                now = time.monotonic()
+                until = until or now + RETRY_SECONDS
+                if not again or not e.is_retryable() or now > until:
+                    raise
+            time.sleep(delay)
+            delay *= 2
+
+    def _guarded(self, ask: Callable[[neo4j.Session], T], *, rest: bool = True, again: bool = False) -> T:
         if rest and time.monotonic() < self._rest_until:
             raise _away(self._rest_why)
         try:
-            with self._connected().session(database=self.database, fetch_size=-1) as session:
-                answer = ask(session)
+            answer = self._ask(ask, again)
         except AuthError as e:
             raise self._resting(f"it refuses our user or password ({e.code})") from e
         except (DriverError, TransientError, DatabaseError, OSError) as e:

@@ -59,6 +59,11 @@ def _check(conn: Any) -> None:
         conn.dlv_checked = now
 
 
+def _reset(conn: Any) -> None:
+    if conn.autocommit:
+        conn.autocommit = False
+
+
 class Record:
     """The pool. Rows come as dicts. Any failure to reach Postgres is :class:`errors.RecordAway`."""
 
@@ -72,6 +77,7 @@ class Record:
             open=False,
             kwargs={"row_factory": dict_row, "application_name": "dlv", "options": "-c timezone=UTC"},
             check=_check,
+            reset=_reset,
             reconnect_timeout=0,
         )
         self._pool.open(wait=False)
@@ -90,12 +96,22 @@ class Record:
                 raise
             raise RecordAway("the record (Postgres) went away", hint="see /readyz") from e
 
-    def all(self, query: str, params: Any = None) -> list[dict[str, Any]]:
+    @contextmanager
+    def read(self) -> Iterator[Conn]:
+        """For questions: each statement stands by itself, which saves the trips that begin and end a transaction (a
+        third of what a page waits for). Nothing is lost by it: at READ COMMITTED each statement has its own snapshot
+        in a transaction, too.
+        """
         with self.tx() as conn:
+            conn.autocommit = True  # until the pool has it back
+            yield conn
+
+    def all(self, query: str, params: Any = None) -> list[dict[str, Any]]:
+        with self.read() as conn:
             return conn.execute(query, params).fetchall()
 
     def one(self, query: str, params: Any = None) -> dict[str, Any] | None:
-        with self.tx() as conn:
+        with self.read() as conn:
             return conn.execute(query, params).fetchone()
 
     def close(self) -> None:
