@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,18 +32,20 @@ class Standing:
 
     What an open incident holds is what it is there: the incident knows more than edges do (a task that was skipped behind
     a failure follows from it). Else a failed or late node with no such ancestor is a root (of a cycle: its earliest),
-    with one a symptom. All three are None where the graph is away; ``reason`` says so.
+    with one a symptom. All three are None where the graph is away; ``reason`` says so, and only what an open incident
+    holds, ``held``, has a role.
     """
 
     roots: frozenset[UUID] | None
     symptoms: frozenset[UUID] | None
     at_risk: frozenset[UUID] | None
     reason: str | None = None
+    held: Mapping[UUID, str] = field(default_factory=dict)
 
     def role(self, node: UUID) -> str | None:
         """root, symptom, at_risk, or None: nothing of these, or not known."""
         if self.roots is None or self.symptoms is None or self.at_risk is None:
-            return None
+            return self.held.get(node)
         for name, ids in (("root", self.roots), ("symptom", self.symptoms), ("at_risk", self.at_risk)):
             if node in ids:
                 return name
@@ -116,7 +118,7 @@ def _ask(
         at_risk = _at_risk(dlv, under, recovered, below)
     except GraphAway as e:
         _away.setdefault(dlv.record, datetime.now(UTC))
-        return Standing(None, None, None, e.message)
+        return Standing(None, None, None, e.message, held)
     _away.pop(dlv.record, None)
     first = {n for n, role in held.items() if role == "root"}
     rest = held.keys() - first

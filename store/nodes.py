@@ -54,12 +54,8 @@ def many(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
 
 def resolve(conn: Conn, id_: UUID) -> UUID | None:
     """The node that an id leads to: its own, or that of any alias in it."""
-    row = conn.execute(
-        """select coalesce((select node_id from alias where id = %(id)s),
-                           (select id from node where id = %(id)s)) as id""",
-        {"id": id_},
-    ).fetchone()
-    return row["id"] if row else None
+    found = place(conn, id_)
+    return found[0] if found else None
 
 
 def place(conn: Conn, id_: UUID) -> tuple[UUID, str] | None:

@@ -17,6 +17,7 @@ from errors import GraphAway, Invalid, NotFound
 from settings import Settings
 from store import teams
 from store.nodes import SORTS
+from tests.integration import alarms
 
 
 @pytest.fixture
@@ -152,6 +153,11 @@ def test_without_the_graph_counts_and_canvas_stay_and_the_rest_says_why(record: 
     assert len(lineage.around(dlv, n["load"])["nodes"]) == 3
     with pytest.raises(GraphAway):
         impact.impact(dlv, n["d.s.raw"])
+    assert nodes.get(dlv, n["load"])["role"] is None
+    with record.tx() as conn:
+        alarms.an_incident(conn, n["load"])
+    status.forget(record)
+    assert nodes.get(dlv, n["load"])["role"] == "root", "the record knows what an incident holds"
     away.close()
 
 
