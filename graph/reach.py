@@ -110,9 +110,12 @@ def impact(
 def _totals(groups: Iterable[tuple[int, str, int]]) -> dict[str, Counter[Any]]:
     """How many by hop, kind, system and owner, of (hop, facets, how many)."""
     totals: dict[str, Counter[Any]] = {name: Counter() for name in ("hop", "kind", "system", "owner")}
+    facets: dict[str, int] = defaultdict(int)
     for hop, f, c in groups:
-        _, kind, system, _, owner = f.split("\t")
         totals["hop"][hop] += c
+        facets[f] += c
+    for f, c in facets.items():
+        _, kind, system, _, owner = f.split("\t")
         totals["kind"][kind] += c
         totals["system"][system] += c
         totals["owner"][owner] += c

@@ -22,6 +22,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import redis
+from neo4j_server import newest_left_out
 
 import settings as settings_module
 from embedded.stack import Stack
@@ -45,6 +46,10 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_sessionfinish() -> None:
     for run in _runs:
         shutil.rmtree(_shared(run), ignore_errors=True)
+
+
+def pytest_report_header() -> str:
+    return newest_left_out()
 
 
 REQUIRED = os.environ.get("DLV_TEST_REQUIRE") == "all"

@@ -60,6 +60,15 @@ def java_for(oldest: int) -> Path:
     return found[min(found)]
 
 
+def newest_left_out() -> str:
+    """Why the newest line is not tried here, or nothing: of no machine is a Java asked that Debian 12 does not have."""
+    try:
+        java_for(NEWEST.java)
+    except Absent as e:
+        return f"Neo4j {NEWEST.version} is left out: {e}"
+    return ""
+
+
 def jars(version: str) -> Path:
     """The folder with the server's jars, fetched by Maven where it is not there yet."""
     cache = ROOT / ".cache"
