@@ -458,6 +458,7 @@ def running(*needs: str) -> Iterator[Settings]:
     s = settings_module.load()
     s = s.with_(secrets_keys_file=_keys_file(s))
     log_to(sys.stderr, "WARNING")
+    check_given(s, "database_url", *needs)
     if s.database_url and all(getattr(s, n) for n in needs):
         yield s
         return
@@ -528,14 +529,13 @@ def home_errors(s: Settings) -> Iterator[None]:
         ) from e
 
 
-def check_given(s: Settings) -> None:
-    """What is pointed elsewhere must answer now; raise :class:`BadSetting` that names the one that does not."""
-    if s.database_url:
-        check_database(s)
-    if s.redis_url:
-        check_redis(s)
-    if s.graph_url:
-        check_graph(s)
+def check_given(s: Settings, *names: str) -> None:
+    """What of these (default: all) is pointed elsewhere must answer now; raise :class:`BadSetting` that names the one
+    that does not."""
+    checks = {"database_url": check_database, "redis_url": check_redis, "graph_url": check_graph}
+    for name in names or checks:
+        if getattr(s, name):
+            checks[name](s)
 
 
 def check_database(s: Settings) -> None:

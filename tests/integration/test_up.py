@@ -212,12 +212,61 @@ def test_a_taken_port_is_named(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    [("web", "DLV_DATABASE_URL"), ("worker fold", "DLV_DATABASE_URL"), ("scheduler", "DLV_DATABASE_URL")],
+    [
+        ("web", "DLV_DATABASE_URL"),
+        ("web", "DLV_REDIS_URL"),
+        ("web", "DLV_GRAPH_URL"),
+        ("web", "DLV_SECRET_KEY"),
+        ("worker fold", "DLV_DATABASE_URL"),
+        ("worker project", "DLV_GRAPH_URL"),
+        ("worker check", "DLV_REDIS_URL"),
+        ("scheduler", "DLV_REDIS_URL"),
+    ],
 )
 def test_a_part_alone_names_the_setting_it_misses(command: str, name: str, folder: Path) -> None:
-    dlv = Dlv(processes.ourselves(), folder / "home", *command.split())
+    given = {
+        "DLV_DATABASE_URL": "postgresql://u@h/x", "DLV_REDIS_URL": "redis://h", "DLV_GRAPH_URL": "bolt://h",
+        "DLV_SECRET_KEY": "x" * 32,
+    }  # fmt: skip
+    dlv = Dlv(
+        processes.ourselves(),
+        folder / "home",
+        *command.split(),
+        **{k: v for k, v in given.items() if k != name},
+    )
     assert dlv.ended() == 2
     assert f"{name} is not set" in dlv.said()
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("migrate", "DLV_DATABASE_URL"),
+        ("seed", "DLV_DATABASE_URL"),
+        ("refold", "DLV_REDIS_URL"),
+        ("admin create eve", "DLV_DATABASE_URL"),
+        ("audit verify", "DLV_DATABASE_URL"),
+        ("secrets status", "DLV_DATABASE_URL"),
+        ("graph rebuild", "DLV_GRAPH_URL"),
+    ],
+)
+def test_a_command_names_the_setting_that_leads_nowhere(
+    command: str, wrong: str, settled: Settings, folder: Path
+) -> None:
+    given = {
+        "DLV_DATABASE_URL": settled.database_url, "DLV_REDIS_URL": settled.redis_url,
+        "DLV_GRAPH_URL": settled.graph_url, "DLV_GRAPH_USER": settled.graph_user,
+        "DLV_GRAPH_PASSWORD": settled.graph_password,
+    }  # fmt: skip
+    nowhere = {
+        "DLV_DATABASE_URL": "postgresql://u:hidden@127.0.0.1:1/x",
+        "DLV_REDIS_URL": "redis://:hidden@127.0.0.1:1/0",
+        "DLV_GRAPH_URL": "bolt://127.0.0.1:1",
+    }
+    dlv = Dlv(processes.ourselves(), folder / "home", *command.split(), **given | {wrong: nowhere[wrong]})
+    assert dlv.ended() == 2
+    assert f"{wrong}: tried" in dlv.said() and "127.0.0.1:1" in dlv.said()
+    assert "hidden" not in dlv.said() and "Traceback" not in dlv.said()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root cannot use a folder below a closed one")
