@@ -176,7 +176,7 @@ RUNS_SHOWN = 14
 
 def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
     """All about one node: {node, parent, children, names, evidence, schema, schema_versions, runs, edges, annotations,
-    warnings, assertions, checks, silence, sql, upstream, downstream}.
+    warnings, assertions, checks, renamed, silence, sql, upstream, downstream}.
 
     ``names`` are its aliases with the names as sent; ``evidence`` says why they are one, ``runs`` are the last 14
     (of a dataset: of the jobs that write it), ``upstream`` and ``downstream`` count direct neighbours, ``edges`` say
@@ -200,6 +200,7 @@ def drawer(dlv: Dlv, id_: str | UUID) -> dict[str, Any]:
             "assertions": drawer_of.assertions(conn, me),
             "checks": check_store.of_node(conn, me),
             "children": drawer_of.children(conn, me),
+            "renamed": drawer_of.renamed(conn, me),
         }
     parent = node["parent_id"]
     out = {k: [plain(r) for r in rows] for k, rows in said.items()}

@@ -211,6 +211,9 @@ class Detail(Out):
     evidence: list[dict[str, Any]]
     annotations: list[AnnotationOut]
     warnings: list[dict[str, Any]]
+    renamed: list[dict[str, Any]] = Field(
+        description="What it was renamed to (way: to) and was called before (from): way, id, namespace, name, at"
+    )
     silence: dict[str, Any] | None = Field(
         description="Why nobody is told of it now: id, kind, reason, until"
     )

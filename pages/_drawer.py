@@ -200,13 +200,11 @@ def _about(all_: dict[str, Any]) -> Component:
         ("Upstream", words.many(all_["upstream"], "direct neighbour")),
         ("Downstream", words.many(all_["downstream"], "direct neighbour")),
     ]
+    for r in all_["renamed"]:
+        way = "Renamed to" if r["way"] == "to" else "Was called"
+        lines.append((way, [_open(r), html.Span(f" {words.stamp(r['at'])}", className="muted")]))
     if all_["parent"]:
-        lines.append(
-            (
-                "Part of",
-                html.Button(all_["parent"]["name"], className="link", **{"data-open": all_["parent"]["id"]}),
-            )
-        )
+        lines.append(("Part of", _open(all_["parent"])))
     if all_["children"]:
         lines.append(("Holds", words.many(len(all_["children"]), "job")))
     if source and source.startswith(("http://", "https://")):
@@ -225,6 +223,11 @@ def _about(all_: dict[str, Any]) -> Component:
             html.Dl([part for k, v in lines for part in (html.Dt(k), html.Dd(v))]),
         ]
     )
+
+
+def _open(n: dict[str, Any]) -> Component:
+    """A node's name that opens its drawer."""
+    return html.Button(n["name"], className="link", **{"data-open": n["id"]})
 
 
 _STATE = {

@@ -81,3 +81,20 @@ def children(conn: Conn, node: UUID, limit: int = 200) -> list[dict[str, Any]]:
             order by health in ('failed', 'late') desc, name, id limit %s""",
         (node, limit),
     ).fetchall()
+
+
+def renamed(conn: Conn, node: UUID) -> list[dict[str, Any]]:
+    """What a dataset was renamed to (``way`` to) and what it was called before (from), the last time first."""
+    return conn.execute(
+        """select 'to' as way, n.id, n.namespace, n.name, d.at
+             from dataset_drop d join alias a on a.id = d.alias_id
+             join alias b on b.id = d.renamed_to join node n on n.id = b.node_id
+            where a.node_id = %(n)s and b.node_id <> a.node_id
+           union
+           select 'from', n.id, n.namespace, n.name, d.at
+             from dataset_drop d join alias a on a.id = d.renamed_to
+             join alias b on b.id = d.alias_id join node n on n.id = b.node_id
+            where a.node_id = %(n)s and b.node_id <> a.node_id
+            order by at desc, way, id limit 20""",
+        {"n": node},
+    ).fetchall()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from said import T0, dataset, edges, event, node, nodes, say
 
-from store import evidence, materialise
+from store import drawer, evidence, materialise
 from store.record import Record
 
 PG = "postgres://db.example:5432"
@@ -197,6 +197,10 @@ def test_a_drop_ends_the_edges_and_a_rename_points_to_the_new_name(record: Recor
     assert edges(record) == {("swap", "d.s.new")}
     to = record.one("select a.name from dataset_drop d join alias a on a.id = d.renamed_to")
     assert to and to["name"] == "d.s.new"
+    with record.read() as conn:
+        for name, other, way in (("d.s.old", "d.s.new", "to"), ("d.s.new", "d.s.old", "from")):
+            (said,) = drawer.renamed(conn, node(record, name)["id"])
+            assert (said["way"], said["name"], said["at"]) == (way, other, T0 + timedelta(minutes=20))
     say(record, event("make", [], [dataset(PG, "d.s.t")], minute=30))
     assert ("make", "d.s.t") in edges(record), "made again, it holds again"
     assert node(record, "d.s.t")["dropped_at"] is None
