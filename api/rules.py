@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from api.nodes import needed_version
 from api.resource import Call, Given, Out, Page, PageQuery, Resource, Text, if_match
 from auth.roles import ADMIN, READER
 from errors import Invalid, NotFound
+from ingest import byhand
 from store import rule_jobs, rules
 
 resource = Resource("naming rules")
@@ -57,6 +59,24 @@ class RuleJobOut(Out):
     error: str | None
 
 
+class NameGiven(Given):
+    type: Literal["dataset", "job"]
+    namespace: Text = Field(min_length=1, max_length=2000)
+    name: Text = Field(min_length=1, max_length=2000)
+    producer: Text = Field("", max_length=200, description="Name of the producer that would send it")
+
+
+class NameRead(Out):
+    ignored: bool = Field(description="A rule keeps it off the map: the rest is null")
+    environment: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    kind: str | None = None
+    system: str | None = None
+    unresolved: str | None = Field(None, description="Why the name may not be whole, and what was tried")
+    node_id: UUID | None = Field(None, description="The node it leads to; null: not on record yet")
+
+
 class RuleQuery(PageQuery):
     kind: Kind | None = None
 
@@ -81,6 +101,14 @@ def create(call: Call) -> dict[str, Any]:
     """A new rule, for events from now on; `dlv refold` applies it to those before."""
     with call.dlv.record.tx() as conn:
         return rules.create(conn, call.actor, call.body.model_dump())
+
+
+@resource.post("/naming-rules/try", need=ADMIN, body=NameGiven, returns=NameRead)
+def try_name(call: Call) -> dict[str, Any]:
+    """What a name would be read as under the rules as they are now; nothing is stored."""
+    with call.dlv.record.read() as conn:
+        read = byhand.tried(conn, call.body.model_dump())
+    return NameRead(ignored=read is None, **(read or {})).model_dump()
 
 
 @resource.get("/naming-rules/{id}", need=READER, returns=RuleOut, etag=True)

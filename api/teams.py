@@ -58,6 +58,19 @@ class TeamChange(Given):
     version: int | None = Field(None, description="Instead of If-Match")
 
 
+class Patterns(Given):
+    patterns: list[Text] = Field(max_length=200, description="Globs over namespace/name")
+
+
+class Match(Out):
+    pattern: str
+    nodes: int = Field(description="Nodes on the map that it matches, whoever owns them")
+
+
+class Matches(Out):
+    items: list[Match]
+
+
 class TeamQuery(PageQuery):
     q: Text = Field("", max_length=120)
     retired: bool = Field(False, description="Retired teams too")
@@ -86,6 +99,14 @@ def create(call: Call) -> dict[str, Any]:
     """A new team. Nodes that its patterns match are its own at once."""
     with call.dlv.record.tx() as conn:
         return teams.create(conn, call.actor, call.body.model_dump())
+
+
+@resource.post("/teams/matched", need=ADMIN, body=Patterns, returns=Matches)
+def matched(call: Call) -> dict[str, Any]:
+    """How many nodes patterns would match; nothing is stored."""
+    with call.dlv.record.read() as conn:
+        found = teams.matched(conn, call.body.patterns)
+    return {"items": [{"pattern": p, "nodes": n} for p, n in found.items()]}
 
 
 @resource.get("/teams/{id}", need=READER, returns=TeamOut, etag=True)

@@ -14,14 +14,12 @@ from dash.development.base_component import Component
 import auth
 from answers import nodes
 from errors import DlvError, Invalid
-from ingest import ids, naming
-from ingest.reading import rules_of
+from ingest import byhand
 from pages import _admin, _deps, _forms, _grid
 from pages import _words as words
 from pages._forms import Done, Opened, Said
 from pages._icons import glyph, ic
 from store import lists, rule_jobs
-from store import nodes as node_store
 from store import rules as store
 
 dash.register_page(__name__, path="/admin/rules", title="Naming rules · DLV")
@@ -256,43 +254,33 @@ def try_name(
     """What a namespace and a name are read as."""
     if not (namespace or "").strip() or not (name or "").strip():
         return no_update
+    said = {"type": type_, "namespace": namespace, "name": name, "producer": (producer or "").strip()}
     try:
-        with _deps.dlv().record.tx() as conn:
-            rules = rules_of(conn)
-            read: naming.Named | naming.NamedJob | None
-            if type_ == "job":
-                read = naming.job(namespace or "", name or "", {}, {}, rules, None)
-            else:
-                read = naming.dataset(namespace or "", name or "", {}, rules, (producer or "").strip())
-            if read is None:
-                return html.Span(
-                    [glyph("unknown"), " A rule ignores it: it is kept off the map."],
-                    className="st c-unknown",
-                )
-            id_ = ids.alias_id(read.environment, read.namespace, read.name, type_)
-            node = node_store.resolve(conn, id_)
+        with _deps.dlv().record.read() as conn:
+            read = byhand.tried(conn, said)
     except DlvError as e:
         return html.Span([glyph("failed"), _forms.sentence(e.message)], className="st c-failed")
-    except ValueError as e:
-        return html.Span([glyph("failed"), f"It cannot be read: {e}"], className="st c-failed")
-    return _reading(read, str(node) if node else None)
+    if read is None:
+        ignored = " A rule ignores it: it is kept off the map."
+        return html.Span([glyph("unknown"), ignored], className="st c-unknown")
+    return _reading(read)
 
 
-def _reading(read: naming.Named | naming.NamedJob, node: str | None) -> list[Any]:
+def _reading(read: Mapping[str, Any]) -> list[Any]:
     parts: list[tuple[str, Any]] = [
-        ("Namespace", html.Code(read.namespace)),
-        ("Name", html.Code(read.name)),
-        ("Kind", words.kind({"kind": read.kind, "type": "", "system": read.system})),
-        ("Environment", read.environment),
+        ("Namespace", html.Code(read["namespace"])),
+        ("Name", html.Code(read["name"])),
+        ("Kind", words.kind({"kind": read["kind"], "type": "", "system": read["system"]})),
+        ("Environment", read["environment"]),
     ]
     here: Any = html.Span("Not on the map yet", className="muted")
-    if node:
-        here = html.Button(nodes.get(_deps.dlv(), node)["name"], className="link", **{"data-open": node})
+    if read["node_id"]:
+        name = nodes.get(_deps.dlv(), read["node_id"])["name"]
+        here = html.Button(name, className="link", **{"data-open": str(read["node_id"])})
     parts.append(("On the map as", here))
     out: list[Any] = [html.Dl([p for k, v in parts for p in (html.Dt(k), html.Dd(v))])]
-    unresolved = getattr(read, "unresolved", None)
-    if unresolved:
-        out.append(html.P([glyph("warn"), " ", unresolved], className="c-warn"))
+    if read["unresolved"]:
+        out.append(html.P([glyph("warn"), " ", read["unresolved"]], className="c-warn"))
     return out
 
 

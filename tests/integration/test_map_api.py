@@ -137,6 +137,21 @@ def test_teams_rules_files_and_bulk_edits(web: Web) -> None:
         "/api/v1/nodes", json={"type": "dataset", "namespace": NS, "name": "tmp_db.s.x"}, headers=admin
     )
     assert (ignored.status_code, ignored.json["error"]["field"]) == (422, "name")
+    tried = [
+        http.post(
+            "/api/v1/naming-rules/try",
+            json={"type": "dataset", "namespace": NS, "name": name},
+            headers=admin,
+        ).json
+        for name in ("tmp_db.s.x", '"d"."s".B', "d.s.unheard_of")
+    ]
+    assert [t["ignored"] for t in tried] == [True, False, False]
+    assert [t["name"] for t in tried] == [None, "d.s.b", "d.s.unheard_of"]
+    assert [t["node_id"] for t in tried] == [None, b["id"], None]
+    globs = {"patterns": ["*/d.s.*", "*/none"]}
+    assert http.post("/api/v1/teams/matched", json=globs, headers=admin).json["items"] == [
+        {"pattern": "*/d.s.*", "nodes": 2}, {"pattern": "*/none", "nodes": 0},
+    ]  # fmt: skip
     path = f"/api/v1/naming-rules/{rule.json['id']}"
     assert http.patch(path, json={"pattern": "/tmp__"}, headers=admin).status_code == 422  # says no version
     edited = http.patch(path, json={"pattern": "/temp_", "version": 1}, headers=admin)
