@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from answers import impact
+from answers import impact, nodes
 from answers.status import iso
 from store import audit
 from store.audit import Actor
@@ -49,6 +49,14 @@ def impact_file(
         audit.write(conn, actor, "impact.export", "node", node["id"], None, said)
     name = f"{direction}-{_file_name(node['name'])}.{format_}"
     return (to_csv(found["items"]) if format_ == "csv" else to_json(found)), name
+
+
+def canvas_file(dlv: Dlv, actor: Actor, format_: str, page: str, node: str | None, rows: int) -> None:
+    """Write to the audit log that a browser made a file (png, svg) of a page's canvas with so many nodes."""
+    name = nodes.get(dlv, node)["name"] if node else None
+    with dlv.record.tx() as conn:
+        said = {"format": format_, "page": page, "rows": rows, "name": name}
+        audit.write(conn, actor, "canvas.export", "node" if node else "canvas", node or page, None, said)
 
 
 def _file_name(text: str) -> str:

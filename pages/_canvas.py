@@ -12,12 +12,13 @@ from uuid import UUID
 
 import dash_cytoscape as cyto
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Input, Output, clientside_callback, dcc, html
+from dash import ClientsideFunction, Input, Output, callback, clientside_callback, dcc, html
 from dash.development.base_component import Component
 
-from answers import nodes
+import auth
+from answers import export, nodes
 from errors import DlvError, GraphAway, NotFound
-from pages import _ask
+from pages import _ask, _deps
 from pages import _words as words
 from pages._icons import glyph, health, ic, mark_of, role, sys
 
@@ -240,7 +241,7 @@ def as_of(prefix: str, params: Mapping[str, Any]) -> Component:
     )
 
 
-def export() -> Component:
+def export_menu() -> Component:
     return dmc.Menu(
         [
             dmc.MenuTarget(
@@ -257,6 +258,22 @@ def export() -> Component:
         shadow="md",
         width=190,
     )
+
+
+@callback(Input("canvas-saved", "data"), prevent_initial_call=True)
+@auth.requires("viewer")
+def saved(said: Any) -> None:
+    """Writes down that a canvas was taken away as a file; the browser made it and tells."""
+    if isinstance(said, dict):
+        shown = said.get("rows")
+        export.canvas_file(
+            _deps.dlv(),
+            auth.actor(),
+            str(said.get("format") or "")[:10],
+            str(said.get("page") or "")[:20],
+            str(said.get("node") or "")[:40] or None,
+            shown if isinstance(shown, int) else 0,
+        )
 
 
 def identity(node: Mapping[str, Any], acts: list[Component]) -> list[Component]:

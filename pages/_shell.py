@@ -78,6 +78,7 @@ def layout() -> Component:
                 dcc.Store(id="beat"),
                 dcc.Store(id="beat-busy", data=False),
                 dcc.Store(id="pulse"),
+                dcc.Store(id="canvas-saved"),
                 dcc.Store(id="shell-nil"),
                 dcc.Store(id="env-nil"),
             ]

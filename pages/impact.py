@@ -65,7 +65,7 @@ def layout(**params: Any) -> Component:
                             html.A(
                                 [ic("json"), "JSON"], id="impact-json", className="btn small", download=""
                             ),
-                            _canvas.export(),
+                            _canvas.export_menu(),
                         ],
                         className="tools",
                     ),

@@ -48,7 +48,7 @@ def layout(**params: Any) -> Component:
                             _canvas.filters("lineage"),
                             _canvas.as_of("lineage", params),
                             html.Div(className="grow"),
-                            _canvas.export(),
+                            _canvas.export_menu(),
                         ],
                         className="tools",
                     ),

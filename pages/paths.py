@@ -29,7 +29,11 @@ def layout(**params: Any) -> Component:
             html.Div(
                 [
                     html.Div(
-                        [html.H1("Paths"), html.Div(id="paths-ends", className="ends"), _canvas.export()],
+                        [
+                            html.H1("Paths"),
+                            html.Div(id="paths-ends", className="ends"),
+                            _canvas.export_menu(),
+                        ],
                         className="head-line",
                     )
                 ],

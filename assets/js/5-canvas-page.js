@@ -289,5 +289,7 @@
     a.download = `${here()}-${name}.${kind}`;
     a.click();
     setTimeout(() => URL.revokeObjectURL(a.href), 5000);
+    // what leaves DLV is written down, wherever it was made
+    dlv.set("canvas-saved", { data: { format: kind, page: here(), node: c.view.node || null, rows: c.cy.nodes().length, at: Date.now() } });
   };
 })();

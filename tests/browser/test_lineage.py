@@ -208,6 +208,13 @@ def test_the_picture_is_taken_away_as_png_and_svg(site: Site, page: Any) -> None
         else:
             text = body.decode()
             assert "load_payments" in text and "ROOT CAUSE" in text and "<script" not in text
+    said = "select actor_name, after from audit_log where action = 'canvas.export' order by seq"
+    eventually(lambda: len(site.web.record.all(said)) == 2)
+    written = site.web.record.all(said)
+    assert [(w["after"]["format"], w["after"]["name"]) for w in written] == [
+        (kind, "shop.analytics.fct_payments") for kind in ("png", "svg")
+    ]
+    assert all(w["actor_name"] and w["after"]["rows"] > 3 for w in written)
 
 
 def test_search_by_keyboard_leads_to_the_node(site: Site, page: Any) -> None:
