@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -105,7 +105,9 @@ def mend_clock(conn: Conn, now: datetime) -> None:
                 "update health_check set next_slot_at = %s where id = %s",
                 (schedule.slot_before(now, *rhythm), r["id"]),
             )
-    conn.execute("update check_missed set until = least(until, %s) where until > %s", (now, now))
+    # a slot of this very moment is no more to come: it stays (what ``until`` names is the first that is not missed)
+    upto = now + timedelta(microseconds=1)
+    conn.execute("update check_missed set until = %(u)s where until > %(u)s", {"u": upto})
     conn.execute("delete from check_missed where since >= until")
     conn.execute("delete from check_slot where slot_at > %s and attempts = 0", (now,))
     conn.execute(
