@@ -281,7 +281,11 @@ def test_another_limit_is_judged_at_the_next_turn(record: Record) -> None:
     table = node(record, "shop.public.report")
     with record.tx() as conn:
         node_edits.edit(conn, SYSTEM, table["id"], {"sla": {"kind": "freshness", "minutes": 30}}, None)
-    rejudge(record)
+    row = record.one("select judge_at <= now() as due from node where id = %s", (table["id"],))
+    assert row == {"due": True}
+    with record.tx() as conn:
+        conn.execute("update node set judge_at = %s where id = %s", (day(7, 60), table["id"]))
+    rejudge(record, now=day(7, 61))
     assert node(record, "shop.public.report")["sla_at"] == table["made_at"] + timedelta(minutes=30)
 
 

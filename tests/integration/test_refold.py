@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
-from said import dataset, edges, event, node, nodes, say
+from said import T0, dataset, edges, event, node, nodes, say
 
 from ingest.refold import refold
 from store.record import Record
@@ -83,7 +84,7 @@ def test_an_ignore_rule_takes_its_names_off_the_map(record: Record) -> None:
 def test_an_environment_rule_moves_jobs_with_their_runs(record: Record) -> None:
     say(record, event("a", [], [dataset(PG, "d.s.t")], state="FAIL", namespace="airflow-staging", run="r1"))
     rule(record, "environment", "staging", "staging")
-    refold(record)
+    refold(record, now=T0 + timedelta(hours=1))
     job = node(record, "a")
     assert (job["environment"], job["health"]) == ("staging", "failed")
     assert record.all("select job_alias from run") == [{"job_alias": job["id"]}]
