@@ -138,7 +138,7 @@ def test_news_of_health_moves_nothing(site: Site, page: Any) -> None:
     page.evaluate("dlv.canvases.get('lineage').whole = false")
     page.wait_for_timeout(200)
     before = page.evaluate(_PICTURE, "lineage")
-    page.evaluate("window.cyBefore = dlv.canvases.get('lineage').cy")
+    page.evaluate("void (window.cyBefore = dlv.canvases.get('lineage').cy)")
     estate.seed(site.web.record, estate.recover(estate.utcnow()))
     site.project()
     until(
