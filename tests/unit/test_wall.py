@@ -118,6 +118,7 @@ def test_the_worst_is_first() -> None:
         ({"ingest": {"ok": False, "since": None, "oldest": None}}, []),
         ({"ingest": {"ok": True, "since": None, "oldest": "2026-11-23T12:00:00Z"}}, ["Reading of events"]),
         ({"alert": {"ok": False, "since": None}, "check": {"ok": False, "since": None}}, ["The alerter", "The check worker"]),
+        ({"queue": {"ok": False, "since": "2026-11-23T12:00:00Z"}}, ["Redis"]),
         ({"new_part": {"ok": False, "since": None, "reason": "why"}}, ["New_part"]),
     ],
 )  # fmt: skip
