@@ -181,6 +181,43 @@ def test_where_dlv_does_not_answer_the_wall_is_old_and_says_since_when(site: Sit
     page.said[:] = [s for s in page.said if "Failed to load resource" not in s and "failed:" not in s]
 
 
+def test_where_dlv_does_not_look_nothing_stays_green(site: Site, page: Any) -> None:
+    from answers import status
+    from store import beats
+
+    def said(sql: str) -> None:
+        with site.web.record.tx() as conn:
+            conn.execute(sql)
+        status.forget(site.web.record)
+        wall.forget(site.web.record)
+        page.evaluate("dlv.wall.poll()")
+
+    go(page, site)
+    title = page.locator("#wall-title")
+    with site.web.record.tx() as conn:
+        for part in ("scheduler", "check", "fold", "project", "alert"):
+            beats.note(conn, part, "here", {})
+    said("update node set health = 'ok' where health <> 'unknown'")
+    until(page, "document.getElementById('wall-title').textContent === 'Nothing is failed or late'")
+    assert page.locator("#wall.stale").count() == 0
+    for part, name in (
+        ("scheduler", "The scheduler"),
+        ("check", "The check worker"),
+        ("fold", "Reading of events"),
+    ):
+        said(f"update part_beat set at = dlv_now() - interval '40 seconds' where part = '{part}'")
+        page.locator("#wall.stale").wait_for()
+        page.locator("#wall-down", has_text=f"{name} is down since").wait_for()
+        assert title.inner_text() == "What is failed or late now is not known"
+        grey = page.locator("#wall-tiles").evaluate("e => getComputedStyle(e).filter")
+        assert "grayscale" in grey
+        said("update part_beat set at = dlv_now()")
+        page.locator("#wall:not(.stale)").wait_for()
+    said("update part_beat set at = dlv_now() - interval '40 seconds' where part = 'alert'")
+    page.locator("#wall-down", has_text="The alerter is down since").wait_for()
+    assert page.locator("#wall.stale").count() == 0, "tiles are looked at still; nobody is told"
+
+
 def test_with_the_graph_away_the_wall_says_so_and_all_that_is_bad_still_shows(
     site: Site, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,12 @@ def test_parts_that_are_down_are_named(parts: dict[str, Any], names: list[str]) 
     assert [d["name"] for d in found] == names and all(d["means"] for d in found)
 
 
+def test_tiles_are_old_without_what_looks() -> None:
+    said = {"ok": False, "oldest": "2026-11-23T12:00:00Z"}
+    found = wall.down({"parts": dict.fromkeys(wall.PARTS, said)})
+    assert {d["part"] for d in found if not d["blind"]} == {"graph", "project", "alert", "queue"}
+
+
 def test_the_script_reads_the_rows_that_the_server_writes() -> None:
     text = (Path(__file__).parents[2] / "assets/js/8-wall.js").read_text()
     block = re.search(r"const ROW = \[(.*?)\];", text)
