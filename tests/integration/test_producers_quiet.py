@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from airflow_like import AirflowLike, listening
+from alarms import a_rule, a_webhook
 from telling import day, event, node, producer, states, tell, transitions
 
 from auth.keys import digest
@@ -22,7 +23,7 @@ from settings import Settings
 from store import keys, producers
 from store.audit import SYSTEM
 from store.record import Record
-from workers import alerting
+from workers import alerting, delivery
 from workers import producers as watching
 
 NAMESPACE = "airflow://prod"
@@ -297,6 +298,44 @@ def test_how_often_events_are_expected_may_be_said(record: Record) -> None:
     watching.step(record, day(0, 10))
     assert states(record) == {"alone": "unknown"}
     assert record.all("select error from incident") == [{"error": "no event for 6 min, expected every 5 min"}]
+
+
+@pytest.mark.parametrize(("quiet", "good"), [(3, 1), (4, 2), (6, 9), (2, 12)])
+def test_a_producer_that_flaps_for_an_hour_is_told_twice_at_most(
+    record: Record, settings: Settings, quiet: int, good: int
+) -> None:
+    p = producer(record)
+    with record.tx() as conn:
+        producers.expect(conn, SYSTEM, p, timedelta(minutes=1))
+    a_rule(record, a_webhook(record, settings, "https://hooks.example.com/x"))
+    told = watching.Telling.of(settings)
+
+    def hears(minutes: float, half_minutes: int) -> None:
+        for n in range(half_minutes):
+            now = day(0, minutes + n / 2)
+            with record.tx() as conn:
+                conn.execute("update producer set last_event_at = %s where id = %s", (now, p))
+            watching.step(record, now, told)
+            delivery.tell(record, settings, now)
+
+    minute = 0.0
+    hears(minute, 2)
+    while minute < 60:
+        for n in range(2 * quiet + 3):
+            now = day(0, minute + 1 + n / 2)
+            watching.step(record, now, told)
+            delivery.tell(record, settings, now)
+        minute += quiet + 2
+        hears(minute, 2 * good)
+        minute += good
+    said = [r["event"] for r in record.all("select event from notification order by seq")]
+    assert said[0] == "trigger" and 1 <= len(said) <= 2
+    (row,) = record.all("select status, reopened from incident")
+    assert row["status"] == "resolved" and row["reopened"] >= 60 // (quiet + good + 2) - 1
+    # once it holds, people are told that it is over
+    hears(minute, 65)
+    said = [r["event"] for r in record.all("select event from notification order by seq")]
+    assert said == ["trigger", "resolve"]
 
 
 def test_a_refused_key_is_one_incident_at_once(record: Record) -> None:
