@@ -213,6 +213,45 @@ def test_what_the_graph_has_to_learn_is_waited_for_but_not_for_long(small: Break
     assert [r["status"] for r in small.record.all("select status from incident")] == ["resolved"]
 
 
+def test_the_result_that_ends_it_stands_in_the_timeline_before_the_end(small: Breaking) -> None:
+    check = uid(80_002)
+
+    def judged(at: datetime, status: str, health: str) -> None:
+        with small.record.tx() as conn:
+            conn.execute(
+                "insert into check_result (check_id, slot_at, ended_at, status, reason) values (%s, %s, %s, %s, 'rows')",
+                (check, at, at, status),
+            )
+        small.turn(BELOW[0], health, at, noted=at, check=check)
+        small.decide(at)
+
+    with small.record.tx() as conn:
+        partitions.ensure_days(conn, "check_result", [minute(-5)])
+        conn.execute(
+            "insert into health_check (id, name, kind, node_id, every_seconds) values (%s, 'rows', 'sql', %s, 60)",
+            (check, BELOW[0]),
+        )
+    judged(minute(0), "fail", "failed")
+    (found,) = small.open()
+    # it stays as it is for hours: that is one line, however often it is looked at
+    for n in range(1, 30):
+        with small.record.tx() as conn:
+            conn.execute(
+                "insert into check_result (check_id, slot_at, ended_at, status) values (%s, %s, %s, 'fail')",
+                (check, minute(6 * n), minute(6 * n)),
+            )
+        small.decide(minute(6 * n))
+    judged(minute(181), "ok", "ok")
+    assert small.open() == []
+    lines = [(e["kind"], e["text"]) for e in answers.timeline(small.dlv, found["id"])["items"]][::-1]
+    name = f"rows on {answers.get(small.dlv, found['id'])['root']['name']}"
+    assert [t for k, t in lines if k == "check"] == [f"{name}: fail, rows", f"{name}: ok, rows"]
+    assert lines.index(("check", f"{name}: ok, rows")) < lines.index(
+        ("resolved", "All members are good again")
+    )
+    assert f"{name}: ok, rows" in answers.postmortem(small.dlv, found["id"])[1]
+
+
 def test_what_no_run_makes_was_last_good_when_its_check_said_so(small: Breaking) -> None:
     check = uid(80_001)
     with small.record.tx() as conn:
