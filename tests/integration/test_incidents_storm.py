@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 
 from answers import incidents as answers
+from answers import status
 from settings import Settings
 from store import partitions
 from store.record import Record
 from tests.integration.breaking import GROUP, Breaking, layered, uid
+from tests.integration.estates import hub
 
 NOW = datetime(2026, 11, 27, 6, tzinfo=UTC)
 YESTERDAY = NOW - timedelta(days=1)
@@ -187,6 +189,27 @@ def test_a_recovery_and_a_relapse(small: Breaking) -> None:
     for m in range(25, 40):
         small.tell(minute(m))
     assert [(e, i) for _, i, e, _ in small.told] == [("trigger", key), ("resolve", key), ("trigger", key)]
+
+
+@pytest.mark.slow
+def test_a_red_hub_with_many_below_it_writes_one_transition(
+    record: Record, graph: Any, settled: Settings
+) -> None:
+    below = 50_000 + 5_000
+    big = Breaking(record, graph, settled, hub(50_000), NOW - timedelta(days=1))
+    big.turn(ROOT, "failed", NOW, noted=NOW)
+    big.tell(NOW)
+    big.tell(NOW + GROUP)
+    assert record.all("select node_id, was, now from transition") == [
+        {"node_id": ROOT, "was": "ok", "now": "failed"}
+    ]
+    assert record.all("select node_id from incident_member") == [{"node_id": ROOT}]
+    (found,) = big.open()
+    assert (found["blast"]["total"], found["blast"]["at_risk"]) == (below, below)
+    assert [(e, i) for _, i, e, _ in big.told] == [("trigger", found["id"])]
+    status.forget(record)
+    said = status.counts(big.dlv)
+    assert (said["roots"], said["symptoms"], said["at_risk"], said["failed"]) == (1, 0, below, 1)
 
 
 def test_off_the_map_is_not_bad(small: Breaking) -> None:
