@@ -1,5 +1,6 @@
 # make run     the whole product on this machine: http://127.0.0.1:8050 (DLV_* settings are passed through)
 # make test    all tests; says what is skipped and why        make lint, make types, make bench
+# make faults  the tests of faults, which last as long as docs/schedule.md says: half an hour
 # Needs Python 3.11 or newer and nothing else; PYTHON=... chooses another one.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # tests that share one machine's servers run side by side on as many processes
 JOBS ?= 2
 
-.PHONY: run test lint types bench clean tools
+.PHONY: run test faults lint types bench clean tools
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.runs $(BIN)/dlv
@@ -45,6 +46,9 @@ $(BIN)/dlv: $(VENV)/.runs
 
 test: $(VENV)/.develops tools
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+faults: $(VENV)/.develops
+	DLV_TEST_LONG=1 $(BIN)/python -m pytest tests/integration/test_faults.py $(ARGS)
 
 # Chromium, Java, Maven's jars, buildah: fetched where that can be done, else it is said, and the tests that need it
 # say they are skipped (DLV_TEST_REQUIRE=all: they fail).

@@ -34,7 +34,7 @@ import api.openapi
 import auth.page
 import auth.tokens
 import settings as settings_module
-from answers.context import Dlv
+from answers.context import Dlv, Queue
 from api.first_lane import FirstLane
 from auth.gate import Gate
 from connections import rotation
@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         )
     server = _flask(given)
     record = Record(given.database_url, max_size=given.web_threads + 4)
-    dlv = Dlv(given, record, _graph(given))
+    dlv = Dlv(given, record, _graph(given), Queue(_queue_ping(given)))
     server.extensions["dlv"] = dlv
     server.before_request(_note_request)
     auth.tokens.configure(server, given)
@@ -94,7 +94,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     limiter = _limiter(server, given)
     endpoints = api.install(server, limiter.limit(f"{given.api_per_minute} per minute"))
     api.openapi.install(server, endpoints)
-    api.health.install(server, dlv, _queue_ping(given))
+    api.health.install(server, dlv)
     _nothing_else_under_api(server)
     server.after_request(_Headers(app, given))
     return server
@@ -210,12 +210,12 @@ def _fold_waker(settings: Settings) -> Any:
 
 
 def _queue_ping(settings: Settings) -> Any:
-    """Raises where Redis does not answer."""
+    """Raises where Redis does not answer in half a second."""
     import redis
 
     if not settings.redis_url:
         return lambda: None
-    client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=1)
+    client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=0.5, socket_timeout=0.5)
     return client.ping
 
 

@@ -94,10 +94,11 @@ class Route:
 
 
 def route(severity: int, nodes: Sequence[Facts], rules: Iterable[Rule]) -> list[Route]:
-    """Who is told of an incident: ``nodes`` are its root and its members that are still bad.
+    """Who is told of an incident: ``nodes`` are its root and its members that are still bad; of a quiet producer, what it
+    tells of.
 
     Rules are looked at in their order; a channel that two rules name is told once, by the first. A rule matches where
-    one node meets all its conditions, or where it has none (an incident about a producer may have no node).
+    one node meets all its conditions, or where it has none (a producer that was refused from the start has no node).
     """
     out: dict[UUID, Route] = {}
     for rule in rules:
@@ -141,7 +142,7 @@ def silenced(
     """The silence under which nobody is told of an incident, and when it ends (the last to end of several).
 
     The root decides: planned work on it explains what lies below. Where the root is no node (a quiet producer), every
-    member has to be covered.
+    node has to be covered.
     """
     about = [root] if root is not None else list(members)
     found: list[tuple[Silence, datetime]] = []

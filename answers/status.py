@@ -203,8 +203,9 @@ def counts(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
     environments alone where some are given.
 
     roots, symptoms and at_risk are None while the graph is away, and ``reason`` says why. ``parts`` says of graph and
-    ingest whether they are up, since when not, and how much they have still to do, and of scheduler and workers whether
-    they give signs of life. ``nobody_told``: incidents are open and no alert rule leads to a channel.
+    ingest whether they are up, since when not, and how much they have still to do, of scheduler and workers whether they
+    give signs of life, and of queue whether Redis answers. ``nobody_told``: incidents are open and no alert rule leads to
+    a channel.
     """
     now = standing(dlv)
     named = {name: getattr(now, name) for name in ("roots", "symptoms", "at_risk")}
@@ -223,6 +224,7 @@ def counts(dlv: Dlv, environments: Sequence[str] = ()) -> dict[str, Any]:
     for name, ids in named.items():
         out[name] = None if ids is None else len(ids)
     out["reason"] = now.reason
+    own["queue"] = dlv.queue.look()
     away = now.reason is not None
     out["parts"] = {
         "record": {"ok": True, "since": None},

@@ -470,12 +470,16 @@ PARTS = {
     "alert": ("The alerter", "no incident is opened, and nobody is told"),
     "queue": ("Redis", "work starts late"),
 }
+#: parts without which what tiles say is not looked at any more: a green one may long be red
+BLIND = frozenset({"record", "ingest", "fold", "scheduler", "check"})
 #: seconds that the oldest event may wait before the wall says that it is behind
 BEHIND = 60.0
 
 
 def down(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Parts of DLV that do not work: {part, name, since, means}, for the banner."""
+    """Parts of DLV that do not work: {part, name, since, means, blind}, for the banner; ``blind``: what the tiles say is
+    old without this one.
+    """
     out = []
     for part, said in counts["parts"].items():
         since, ok = said.get("since"), said.get("ok", True)
@@ -487,10 +491,12 @@ def down(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
         if ok:
             continue
         name, means = PARTS.get(part, (part.capitalize(), said.get("reason") or "it does not work"))
-        out.append({"part": part, "name": name, "since": since, "means": means})
+        out.append({"part": part, "name": name, "since": since, "means": means, "blind": part in BLIND})
     if counts.get("nobody_told"):
         means = "incidents are open, and no alert rule leads to a channel"
-        out.append({"part": "alert rules", "name": "Nobody is told", "since": None, "means": means})
+        out.append(
+            {"part": "alert rules", "name": "Nobody is told", "since": None, "means": means, "blind": False}
+        )
     return out
 
 

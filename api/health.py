@@ -30,11 +30,11 @@ BEHIND = 60.0
 class Parts:
     """Each part's state as this process last saw it, and since when it is so."""
 
-    def __init__(self, dlv: Dlv, queue: Callable[[], None]) -> None:
+    def __init__(self, dlv: Dlv) -> None:
         self._looks: dict[str, Callable[[], str | None]] = {
             "record": lambda: self._record(dlv),
             "graph": lambda: self._graph(dlv),
-            "queue": lambda: self._queue(queue),
+            "queue": lambda: dlv.queue.look()["reason"],
             "fold": lambda: self._fold(dlv) or self._own(dlv, "fold"),
             "projector": lambda: self._projector(dlv) or self._own(dlv, "project"),
             "scheduler": lambda: self._own(dlv, "scheduler"),
@@ -68,11 +68,6 @@ class Parts:
     @staticmethod
     def _graph(dlv: Dlv) -> str | None:
         return "the graph does not answer" if dlv.graph is None or dlv.graph.check() else None
-
-    @staticmethod
-    def _queue(ping: Callable[[], None]) -> str | None:
-        ping()
-        return None
 
     @staticmethod
     def _fold(dlv: Dlv) -> str | None:
@@ -111,11 +106,11 @@ def _reason(ask: Callable[[], str | None]) -> str | None:
         return f"cannot be looked at ({type(e).__name__})"
 
 
-def install(server: Flask, dlv: Dlv, ping_queue: Callable[[], None]) -> None:
+def install(server: Flask, dlv: Dlv) -> None:
     """``/healthz`` and ``/readyz`` are open and say nothing of addresses or contents; ``/metrics`` needs a signed-in
     person or an API key with the scope ``read``, from loopback too: behind a proxy everybody comes from loopback.
     """
-    parts = Parts(dlv, ping_queue)
+    parts = Parts(dlv)
     started_at = datetime.now(UTC)
 
     def healthz() -> Response:

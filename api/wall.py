@@ -31,7 +31,9 @@ class Wall(Out):
     counts: dict[str, Any] = Field(description="As GET /status has them")
     incidents: list[dict[str, Any]] = Field(description="Open incidents, the most severe first")
     roots: list[dict[str, Any]] = Field(description="Root causes that no incident holds yet")
-    down: list[dict[str, Any]] = Field(description="Parts of DLV that do not work, since when, what it means")
+    down: list[dict[str, Any]] = Field(
+        description="Parts of DLV that do not work, since when, what it means; blind: tiles are old without it"
+    )
     until: datetime = Field(description="End of the newest bar; there are 24, an hour each")
     kinds: list[list[str]] = Field(description=f"Each: {', '.join(wall.KIND)}")
     places: list[list[str]] = Field(description="[namespace, environment]")

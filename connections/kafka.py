@@ -1,5 +1,5 @@
 """Kafka by librdkafka. It resolves names and opens its sockets by itself, so the guard looks before it does: at the
-bootstrap servers, and at every broker that the cluster names (docs/decisions/0018 says what that leaves).
+bootstrap servers, and at every broker that the cluster names (docs/decisions/0019 says what that leaves).
 """
 
 from __future__ import annotations

@@ -87,13 +87,13 @@ class Ladder:
 
 def climb(kind: Kind, link: Link, seconds: float = SECONDS) -> Tested:
     """Try ``link``; the answer comes within ``seconds`` even where the other side never answers: the thread that waits
-    for it is given up, and ends with its own timeouts."""
-    if not _running.acquire(timeout=2.0):
+    for it is given up, and ends with its own timeouts. The wait for a place among those that are tried counts."""
+    began = time.monotonic()
+    if not _running.acquire(timeout=min(2.0, seconds)):
         raise Throttled(
             "too many connections are being tried", retry_after=10, hint="try again in ten seconds"
         )
-    ladder = Ladder(seconds)
-    began = time.monotonic()
+    ladder = Ladder(seconds - (time.monotonic() - began))
     out: list[Tested] = []
 
     def work() -> None:
@@ -104,7 +104,7 @@ def climb(kind: Kind, link: Link, seconds: float = SECONDS) -> Tested:
 
     thread = threading.Thread(target=work, name="connection-test", daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(max(0.0, ladder.end - time.monotonic()))
     if out:
         return out[0]
     step = ladder.now

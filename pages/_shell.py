@@ -277,7 +277,7 @@ def away(now: dict[str, Any]) -> list[Component]:
         )
     for part, (_, means) in wall.PARTS.items():
         said = now["parts"].get(part) or {"ok": True}
-        if part in parts.NAMES and not said["ok"]:
+        if (part in parts.NAMES or part == "queue") and not said["ok"]:
             out.append(notice(f"{said['reason'][:1].upper()}{said['reason'][1:]}: {means}."))
     if now.get("nobody_told"):
         out.append(notice("Incidents are open and nobody is told: no alert rule names a channel."))

@@ -486,6 +486,8 @@ class _Writing:
             "update incident set status = 'resolved', resolved_at = %s, notify_at = %s where id = %s",
             (a.at, due, a.incident),
         )
+        # nobody weighs what is over: the result that ended it is noted now or never
+        note_runs_and_results(self.conn, a.incident, self.now)
         self.line(a.incident, a.at, "resolved", "All members are good again")
 
     def _reopened(self, a: said.Reopened) -> None:
@@ -697,7 +699,7 @@ def note_runs_and_results(conn: Conn, id_: UUID, now: datetime) -> None:
                from incident i join incident_member m on m.incident_id = i.id
                join node n on n.id = m.node_id join alias a on a.node_id = n.id join health_check c on c.node_id = a.id
                join check_result x on x.check_id = c.id
-                and x.slot_at >= greatest(i.opened_at - interval '1 hour', %(now)s - interval '1 hour')
+                and x.slot_at >= greatest(i.opened_at - interval '1 hour', %(now)s - interval '2 hours')
               where i.id = %(id)s and x.status <> 'muted')
            insert into incident_entry (incident_id, at, kind, text, node_id, detail)
            select %(id)s, s.ended_at, 'check', left(s.check_name || ' on ' || s.name || ': ' || s.status
@@ -705,6 +707,8 @@ def note_runs_and_results(conn: Conn, id_: UUID, now: datetime) -> None:
                   jsonb_build_object('check', s.check_id, 'slot_at', s.slot_at, 'status', s.status, 'value', s.value)
              from seen s
             where s.status is distinct from s.before and s.slot_at >= s.opened_at - interval '10 minutes'
+              -- the hour before only says what the first of this one differs from
+              and s.slot_at >= %(now)s - interval '1 hour'
               and not exists (select 1 from incident_entry e where e.incident_id = %(id)s and e.kind = 'check'
                                  and e.detail ->> 'check' = s.check_id::text
                                  and (e.detail ->> 'slot_at')::timestamptz = s.slot_at)

@@ -611,8 +611,8 @@ def waited_for(conn: Conn, producer_id: int, since: datetime, now: datetime) -> 
     return _Known(conn, nodes, now).waited_for(nodes, since)
 
 
-def of_producer(conn: Conn, producer_id: int) -> list[UUID]:
-    """The jobs of a producer and the datasets that they write."""
+def of_producer(conn: Conn, producer_id: int, limit: int | None = None) -> list[UUID]:
+    """The jobs of a producer and the datasets that they write; no more than ``limit`` of them."""
     rows = conn.execute(
         """
         with sent as (
@@ -621,8 +621,9 @@ def of_producer(conn: Conn, producer_id: int) -> list[UUID]:
         union
         select a.node_id from sent s join edge e on e.source = s.id
         join alias a on a.id = e.target and a.type = 'dataset'
+        limit %s
         """,
-        (producer_id,),
+        (producer_id, limit),
     )
     return [r["node_id"] for r in rows]
 

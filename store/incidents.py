@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
-from alerts.incident import relapse
+from alerts.incident import hold, relapse
 from errors import Changed, Conflict, Invalid, NotFound
 from store import audit, silences
 from store.audit import Actor
@@ -398,6 +398,7 @@ def open_producer(
     *,
     group_seconds: int = 0,
     window: timedelta = timedelta(minutes=30),
+    now: datetime | None = None,
 ) -> UUID:
     """The one open incident about a producer that went quiet or is refused, opened where there is none; one that was
     resolved within the window comes back.
@@ -405,7 +406,7 @@ def open_producer(
     ``reason`` is what people read, ``at`` since when nothing comes. Told after ``group_seconds``: who calls has
     waited already. It has no members: its jobs are unknown, not bad.
     """
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     have = conn.execute(
         """select id, status, told_at, told_status from incident
             where producer_id = %s and root_type = 'producer'
@@ -419,9 +420,18 @@ def open_producer(
         over = have["told_at"] is not None and have["told_status"] != "open"
         again = now + relapse(timedelta(seconds=group_seconds), window) if over else None
         conn.execute(
-            """update incident set status = 'open', resolved_at = null, error = %s, reopened = least(reopened + 1, 32000),
-                      episode_at = %s, notify_at = %s where id = %s""",
-            (reason[:500], now, now if have["told_at"] is None else again, have["id"]),
+            """update incident set status = 'open', resolved_at = null, error = %(error)s,
+                      reopened = least(reopened + 1, 32000), episode_at = %(now)s, notify_at = %(due)s,
+                      acknowledged_at = case when %(over)s then null else acknowledged_at end,
+                      acknowledged_by = case when %(over)s then null else acknowledged_by end
+                where id = %(id)s""",
+            {
+                "id": have["id"],
+                "error": reason[:500],
+                "now": now,
+                "due": now if have["told_at"] is None else again,
+                "over": over,
+            },
         )
         note(conn, have["id"], "reopened", f"It came back: {reason}", at=at)
         return have["id"]
@@ -431,26 +441,47 @@ def open_producer(
     id_ = uuid4()
     conn.execute(
         """insert into incident (id, key, root_type, producer_id, title, error, severity, severity_why, opened_at,
-                                 notify_at)
-           values (%s, %s, 'producer', %s, %s, %s, 2, %s, %s, %s)""",
+                                 episode_at, notify_at)
+           values (%s, %s, 'producer', %s, %s, %s, 2, %s, %s, %s, %s)""",
         (
             id_, f"dlv-{id_}", producer_id, f"No events from {producer['name']}", reason[:500],
-            Jsonb(["nothing is known of what this producer tells of"]), at, now + timedelta(seconds=group_seconds),
+            Jsonb(["nothing is known of what this producer tells of"]), at, now,
+            now + timedelta(seconds=group_seconds),
         ),
     )  # fmt: skip
     note(conn, id_, "opened", f"No events from {producer['name']}: {reason}", at=at)
     return id_
 
 
-def close_producer(conn: Conn, producer_id: int, reason: str, at: datetime) -> UUID | None:
-    """The producer sends again: its open incident is resolved at ``at``; None where there was none."""
+def close_producer(
+    conn: Conn,
+    producer_id: int,
+    reason: str,
+    at: datetime,
+    *,
+    group: timedelta = timedelta(0),
+    window: timedelta = timedelta(0),
+    now: datetime | None = None,
+) -> UUID | None:
+    """The producer sends again: its open incident is resolved at ``at``; None where there was none.
+
+    People are told once that has held, as of any node (:func:`alerts.incident.hold`, with ``group`` and ``window``); at
+    once where no window is given.
+    """
+    now = now or datetime.now(UTC)
     row = conn.execute(
-        """update incident set status = 'resolved', resolved_at = %s,
-                  notify_at = case when told_at is not null then now() end
-            where producer_id = %s and root_type = 'producer' and status = 'open' returning id""",
-        (at, producer_id),
+        """select id, told_at, told_status, episode_at, reopened from incident
+            where producer_id = %s and root_type = 'producer' and status = 'open' for update""",
+        (producer_id,),
     ).fetchone()
     if row is None:
         return None
+    due = None
+    if row["told_at"] is not None and row["told_status"] == "open":
+        due = now + hold(now - row["episode_at"], group, window, row["reopened"])
+    conn.execute(
+        "update incident set status = 'resolved', resolved_at = %s, notify_at = %s where id = %s",
+        (at, due, row["id"]),
+    )
     note(conn, row["id"], "resolved", reason, at=at)
     return row["id"]

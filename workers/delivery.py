@@ -23,7 +23,7 @@ from alerts.message import Dataset, Message
 from alerts.routing import Said
 from errors import DlvError, RecordAway, Unavailable
 from settings import Settings
-from store import alert_rules, incidents, notifications, silences, teams
+from store import alert_rules, health, incidents, notifications, silences, teams
 from store import channels as channel_store
 from store.record import Conn, Record
 
@@ -31,6 +31,8 @@ log = logging.getLogger("dlv.delivery")
 
 #: messages on their way at once, in all and to one channel
 THREADS, EACH = 16, 2
+#: nodes of an incident that rules and silences are asked about
+MEMBERS = 5000
 #: seconds deliver() waits for a message that is on its way, before it lets the decisions go on
 PATIENCE = 0.2
 #: seconds a thread goes on trying to write down what came of a message while the record is away
@@ -83,9 +85,14 @@ def _tell_one(
     now: datetime,
 ) -> None:
     id_ = row["id"]
-    members = incidents.members(conn, id_, 5000)
-    bad = [m["id"] for m in members if m["recovered_at"] is None]
-    facts = alert_rules.facts(conn, [*bad, *([row["root_id"]] if row["root_id"] else [])])
+    members = incidents.members(conn, id_, MEMBERS)
+    about = [m["id"] for m in members if m["recovered_at"] is None]
+    if row["root_id"]:
+        about.append(row["root_id"])
+    if row["root_type"] == "producer":
+        # it has no members: whoever owns what it tells of has to hear that nothing is known of it
+        about += health.of_producer(conn, row["producer_id"], MEMBERS)
+    facts = alert_rules.facts(conn, about)
     root = facts.get(row["root_id"]) if row["root_id"] else None
     nodes = list({f.id: f for f in facts.values()}.values())
     known = notifications.known(conn, id_)

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,11 +44,24 @@ PAUSED_EVERY = 60.0
 SLACK = timedelta(minutes=1)
 
 
-def step(record: Record, now: datetime | None = None) -> None:
+@dataclass(frozen=True)
+class Telling:
+    """How long an end has to hold before people are told of it: ``group`` at least, ``window`` at most, within which a
+    relapse is the same incident. What the settings say where nothing else is given."""
+
+    group: timedelta = timedelta(seconds=Settings.group_seconds)
+    window: timedelta = timedelta(minutes=Settings.reopen_minutes)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Telling:
+        return cls(timedelta(seconds=settings.group_seconds), timedelta(minutes=settings.reopen_minutes))
+
+
+def step(record: Record, now: datetime | None = None, telling: Telling = Telling()) -> None:
     """What time alone brings: producers go quiet or are back, then nodes are judged whose time has come."""
     now = now or datetime.now(UTC)
     absences(record, now)
-    watch(record, now)
+    watch(record, now, telling)
     with record.tx() as conn:
         deaf = producers.deaf_since(conn)
     rejudge(record, now=min(now, deaf) if deaf else now)
@@ -56,7 +70,7 @@ def step(record: Record, now: datetime | None = None) -> None:
 # ---------------------------------------------------------------- going quiet
 
 
-def watch(record: Record, now: datetime) -> list[tuple[str, str]]:
+def watch(record: Record, now: datetime, telling: Telling = Telling()) -> list[tuple[str, str]]:
     """Open and close the incidents of quiet producers; returns (producer, "quiet" or "back") of those that changed."""
     with record.tx() as conn:
         rows = producers.watched(conn)
@@ -66,11 +80,11 @@ def watch(record: Record, now: datetime) -> list[tuple[str, str]]:
     changed: list[tuple[str, str]] = []
     for row in rows:
         if row["quiet_since"] is not None:
-            if row["last_event_at"] > row["quiet_since"] and _back(record, row, now):
+            if row["last_event_at"] > row["quiet_since"] and _back(record, row, now, telling):
                 changed.append((row["name"], "back"))
             continue
         why = _quiet(record, row, absent, now)
-        if why and _went(record, row, why, now):
+        if why and _went(record, row, why, now, telling):
             changed.append((row["name"], "quiet"))
     for name, what in changed:
         log.warning("producer %s: %s", name, what)
@@ -113,21 +127,24 @@ def _worth_a_look(silent: timedelta, now: datetime) -> bool:
     return not every or now.timestamp() % every < 20
 
 
-def _went(record: Record, row: dict[str, Any], why: str, now: datetime) -> bool:
+def _went(record: Record, row: dict[str, Any], why: str, now: datetime, telling: Telling) -> bool:
     with record.tx() as conn:
         if not producers.went_quiet(conn, row["id"], row["last_event_at"], why, now):
             return False
-        incidents.open_producer(conn, row["id"], why, row["last_event_at"])
+        incidents.open_producer(conn, row["id"], why, row["last_event_at"], window=telling.window, now=now)
     return True
 
 
-def _back(record: Record, row: dict[str, Any], now: datetime) -> bool:
+def _back(record: Record, row: dict[str, Any], now: datetime, telling: Telling) -> bool:
     with record.tx() as conn:
         was = producers.came_back(conn, row["id"], now)
         if was is None:
             return False
         at = was["last_event_at"]
-        incidents.close_producer(conn, row["id"], f"{was['name']} sends again", at)
+        incidents.close_producer(
+            conn, row["id"], f"{was['name']} sends again", at,
+            group=telling.group, window=telling.window, now=now,
+        )  # fmt: skip
     return True
 
 

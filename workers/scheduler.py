@@ -50,6 +50,7 @@ class Periodic:
 
 
 def periodics(settings: Settings, record: Record) -> list[Periodic]:
+    telling = producers.Telling.of(settings)
     return [
         Periodic("partitions", 600, lambda: partitions.ensure_ahead(record)),
         Periodic(
@@ -61,7 +62,11 @@ def periodics(settings: Settings, record: Record) -> list[Periodic]:
         Periodic("old heartbeats", 3600, lambda: expire_beats(record)),
         Periodic("old messages", 3600, lambda: expire_messages(record, settings.run_days)),
         Periodic("dead man", 5, watch.DeadMan(settings, record).step),
-        Periodic("judging by time", 15, producers.Beside("judging", lambda: producers.step(record))),
+        Periodic(
+            "judging by time",
+            15,
+            producers.Beside("judging", lambda: producers.step(record, telling=telling)),
+        ),
         Periodic("asking other systems", 15, producers.Beside("asking", producers.Asking(record, settings))),
         Periodic("sign-in leftovers", 3600, lambda: expire_sign_ins(record)),
     ]

@@ -1,5 +1,6 @@
 /* The wall: asks for one compact list, draws it by key so that only what changed is touched, and says how old it is.
-   An unchanged answer is 304. Where DLV does not answer, what is shown is marked as old and never stays green. */
+   An unchanged answer is 304. Where DLV does not answer, or does not look, what is shown is marked as old and never stays
+   green. */
 (() => {
   "use strict";
   const dlv = (window.dlv = window.dlv || {});
@@ -148,13 +149,16 @@
     trouble = { since: trouble?.since || last, text: said, out };
   }
 
+  /** DLV answers and looks at nothing: what it knew of is old, however new the answer is. */
+  const blind = () => Boolean(shown?.down.some((d) => d.blind));
+
   /** How old it is, every second; a warning once it is too old, and the tiles look it. */
   function ages() {
     if (!host?.isConnected) return;
     const age = $("wall-age");
     const seconds = Math.round((Date.now() - asOf) / 1000);
     const old = Boolean(trouble) || (shown && Date.now() - asOf > OLD);
-    host.classList.toggle("stale", Boolean(shown && old));
+    host.classList.toggle("stale", Boolean(shown && old) || blind());
     if (!shown) text(age, trouble ? "" : began && Date.now() - began > 1500 ? "Asking DLV…" : "");
     else if (old) text(age, `As of ${clock(asOf)}`);
     else text(age, seconds < 2 ? "Now" : `As of ${seconds} s ago`);
@@ -211,7 +215,7 @@
 
   function sentence(c) {
     const risk = c.at_risk ? `, ${many(c.at_risk, "node")} at risk` : "";
-    if (!c.failed && !c.late) return (c.incidents.open ? many(c.incidents.open, "open incident") : "Nothing is failed or late") + risk;
+    if (!c.failed && !c.late) return (c.incidents.open ? many(c.incidents.open, "open incident") : blind() ? "What is failed or late now is not known" : "Nothing is failed or late") + risk;
     if (c.roots === null) return `${c.failed} failed, ${c.late} late; root causes are not known while the graph is away`;
     let said = many(c.roots, "root cause");
     if (c.symptoms) said += ` and ${many(c.symptoms, "symptom")}`;

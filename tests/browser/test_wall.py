@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import estate
 import pytest
+from alarms import a_team, an_incident
 from browsing import Site
 from test_lineage import until
 
-from answers import wall
+from answers import status, wall
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +50,27 @@ def test_what_broke_stands_on_top_and_tells_root_symptom_and_risk_apart(site: Si
         page.locator("#wall-title").inner_text()
         == f"{counts['root']} root cause and {counts['failed'] - counts['root']} symptoms, {counts['at_risk']} nodes at risk"
     )
+
+
+def test_cards_of_incidents_stand_by_severity_with_owner_and_age(site: Site, page: Any) -> None:
+    told = [
+        (3, 50, "shop.raw.payments"),
+        (1, 10, "shop.analytics.fct_orders"),
+        (2, 125, "bi_refresh.product_funnel"),
+    ]
+    with site.web.record.tx() as conn:
+        for severity, minutes, name in told:
+            team = a_team(conn, f"Team {severity}")
+            at = datetime.now(UTC) - timedelta(minutes=minutes)
+            root = site.web.record.one("select id from node where name = %s", (name,))
+            assert root, name
+            an_incident(conn, root["id"], title=name, severity=severity, opened_at=at, owner_id=team)
+    wall.forget(site.web.record)
+    go(page, site)
+    cards = page.locator(".broken[class*=sev-]").all()
+    assert [c.get_attribute("class").split("sev-")[1][0] for c in cards] == ["1", "2", "3"]
+    assert [c.locator(".age").inner_text() for c in cards] == ["10 min", "2 h", "50 min"]
+    assert [c.locator(".fact").first.inner_text() for c in cards] == ["Team 1", "Team 2", "Team 3"]
 
 
 def test_a_red_tile_says_its_root_cause_first_without_another_page(site: Site, page: Any) -> None:
@@ -181,10 +204,43 @@ def test_where_dlv_does_not_answer_the_wall_is_old_and_says_since_when(site: Sit
     page.said[:] = [s for s in page.said if "Failed to load resource" not in s and "failed:" not in s]
 
 
-def test_with_the_graph_away_the_wall_says_so_and_all_that_is_bad_still_shows(
-    site: Site, page: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from answers import status
+def test_where_dlv_does_not_look_nothing_stays_green(site: Site, page: Any) -> None:
+    from store import beats
+
+    def said(sql: str) -> None:
+        with site.web.record.tx() as conn:
+            conn.execute(sql)
+        status.forget(site.web.record)
+        wall.forget(site.web.record)
+        page.evaluate("dlv.wall.poll()")
+
+    go(page, site)
+    title = page.locator("#wall-title")
+    with site.web.record.tx() as conn:
+        for part in ("scheduler", "check", "fold", "project", "alert"):
+            beats.note(conn, part, "here", {})
+    said("update node set health = 'ok' where health <> 'unknown'")
+    until(page, "document.getElementById('wall-title').textContent === 'Nothing is failed or late'")
+    assert page.locator("#wall.stale").count() == 0
+    for part, name in (
+        ("scheduler", "The scheduler"),
+        ("check", "The check worker"),
+        ("fold", "Reading of events"),
+    ):
+        said(f"update part_beat set at = dlv_now() - interval '40 seconds' where part = '{part}'")
+        page.locator("#wall.stale").wait_for()
+        page.locator("#wall-down", has_text=f"{name} is down since").wait_for()
+        assert title.inner_text() == "What is failed or late now is not known"
+        grey = page.locator("#wall-tiles").evaluate("e => getComputedStyle(e).filter")
+        assert "grayscale" in grey
+        said("update part_beat set at = dlv_now()")
+        page.locator("#wall:not(.stale)").wait_for()
+    said("update part_beat set at = dlv_now() - interval '40 seconds' where part = 'alert'")
+    page.locator("#wall-down", has_text="The alerter is down since").wait_for()
+    assert page.locator("#wall.stale").count() == 0, "tiles are looked at still; nobody is told"
+
+
+def graph_away(monkeypatch: pytest.MonkeyPatch) -> None:
     from errors import GraphAway
     from graph import reach
 
@@ -193,6 +249,12 @@ def test_with_the_graph_away_the_wall_says_so_and_all_that_is_bad_still_shows(
 
     for name in ("below", "impact", "ancestors_among", "shortest"):
         monkeypatch.setattr(reach, name, away)
+
+
+def test_with_the_graph_away_the_wall_says_so_and_all_that_is_bad_still_shows(
+    site: Site, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph_away(monkeypatch)
     status.forget(site.web.record)
     wall.forget(site.web.record)
     go(page, site)
@@ -236,8 +298,6 @@ def many(site: Site, n: int) -> None:
                  from generate_series(1, %s) i""",
             (n,),
         )
-    from answers import status
-
     status.forget(site.web.record)
     wall.forget(site.web.record)
 
@@ -262,8 +322,6 @@ def test_five_thousand_nodes_are_usable(site: Site, page: Any) -> None:
 def test_an_empty_estate_says_how_the_first_event_gets_here(site: Site, page: Any) -> None:
     with site.web.record.tx() as conn:
         conn.execute("update node set retired_at = now()")
-    from answers import status
-
     status.forget(site.web.record)
     wall.forget(site.web.record)
     go(page, site)
@@ -284,6 +342,60 @@ def test_the_same_words_and_colours_everywhere(site: Site, page: Any) -> None:
     page.locator(".ag-row .tag.solid", has_text="Root cause").wait_for()
     page.locator(".ag-row [data-open]").first.click()
     page.locator("#drawer.open .tag.solid.c-root", has_text="Root cause").first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colour_of_each_health_is_one_on_wall_canvas_catalog_and_drawer(
+    site: Site, page: Any, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Own health shows as such where no role stands before it: while the graph is away."""
+    graph_away(monkeypatch)
+    shown = {
+        "failed": "bi_refresh.revenue_daily", "late": "bi_refresh.finance_close", "warn": "fraud_features",
+        "ok": "dim_customer", "unknown": "sessionize",
+    }  # fmt: skip
+    with site.web.record.tx() as conn:
+        conn.execute("update node set health = 'ok'")
+        for state, name in shown.items():
+            conn.execute("update node set health = %s, health_since = now() where name = %s", (state, name))
+    status.forget(site.web.record)
+    wall.forget(site.web.record)
+    page.add_init_script(f"localStorage.setItem('mantine-color-scheme-value', '{scheme}')")
+    go(page, site)
+    assert page.evaluate("document.documentElement.getAttribute('data-mantine-color-scheme')") == scheme
+    # what the canvas paints the word of each health with, as the browser says a colour; and the token itself
+    painted = page.evaluate(
+        """() => Object.fromEntries(Object.entries(dlv.WORD).map(([health, word]) => {
+          const used = [];
+          const pen = { box() {}, shape() {}, text(said, x, y, size, weight, colour) { if (said === word) used.push(colour); } };
+          dlv.card(pen, { type: 'job', kind: 'task', system: 'dbt', mark: 'kind-task', name: 'a', namespace: 'b', health }, 0, 0, { zoom: 1 });
+          const probe = document.body.appendChild(document.createElement('i'));
+          const rgb = (colour) => { probe.style.color = colour; return getComputedStyle(probe).color; };
+          const said = [used.map(rgb), rgb(`var(--${health})`), rgb(dlv.tokens().get[health])];
+          probe.remove();
+          return [health, said];
+        }))"""
+    )
+    assert set(painted) == set(shown)
+    for health, (words, css, token) in painted.items():
+        assert words and set(words) == {css} == {token}, health
+    assert len({css for _, css, _ in painted.values()}) == 5
+    colour = "e => getComputedStyle(e).color"
+    for health, name in shown.items():
+        want = painted[health][1]
+        go(page, site, f"/?q={name}&unknown=1")
+        if page.locator("[data-wall-fold][aria-expanded=false]").count():
+            page.locator("[data-wall-fold][aria-expanded=false]").first.click()
+        assert tile(page, name.split(".")[-1]).first.locator(".glyph").first.evaluate(colour) == want, health
+        page.goto(f"{site.url}/catalog?q={name}")
+        row = page.locator(".ag-row", has_text=name.split(".")[-1]).first
+        state = row.locator(f".c-{health}").first
+        state.wait_for()
+        assert state.locator(".glyph").first.evaluate(colour) == want, health
+        row.locator("[data-open]").first.click()
+        tag = page.locator(f"#drawer.open .tag.c-{health}").first
+        tag.wait_for()
+        assert tag.evaluate(colour) == want, health
 
 
 def test_one_environment_is_kept_over_all_pages(site: Site, page: Any) -> None:

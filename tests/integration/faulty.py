@@ -19,14 +19,17 @@ from typing import Any
 from uuid import UUID
 
 import psutil
+import requests
 from scheduling import add_node
 
 import settings as settings_module
 from checks import edits, schedule
 from connections import opening
+from embedded import child
 from embedded.postgres import Postgres
 from embedded.stack import make_home
 from embedded.valkey import Valkey
+from errors import RecordAway
 from settings import Settings
 from store import partitions, slots
 from store.audit import SYSTEM
@@ -39,6 +42,10 @@ from workers.supervise import child_environment
 LONG = bool(os.environ.get("DLV_TEST_LONG"))
 #: seconds in which every slot has settled once a fault is over
 SETTLES = 120
+#: seconds in which every process works again once a store that was away is back
+RECOVERS = 60
+#: what gives signs of life
+PARTS = ("scheduler", "web", "fold", "project", "check", "alert")
 
 
 def lasting(short: float, long: float) -> float:
@@ -114,6 +121,7 @@ class Stage:
         self.record = Record(self.postgres.url)
         partitions.ensure_ahead(self.record)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.port = 0
         self.began: dict[UUID, datetime] = {}
 
     def close(self) -> None:
@@ -136,6 +144,40 @@ class Stage:
             )
         self.processes.append(process)
         return process
+
+    def start_all(self) -> list[subprocess.Popen[bytes]]:
+        """Every part of DLV, once; until each has given a sign of life and the web says that all work."""
+        self.port = child.free_port()
+        started = [self.start("scheduler"), self.start("web", port=self.port)]
+        started += [self.start("worker", queue) for queue in ("fold", "project", "check", "alert")]
+        self.lives(90)
+        return started
+
+    def lives(self, within: float = RECOVERS) -> None:
+        """Until every part has given a sign of life that is newer than this call, and the web says that all work: all
+        but the graph and what keeps it, for here is none."""
+        since = eventually(self._now, timeout=within)
+        end = time.monotonic() + within
+
+        def missing() -> str:
+            try:
+                rows = self.record.all("select part from part_beat where at > %s", (since,))
+                said = requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=10).json()
+            except (RecordAway, OSError) as e:
+                return repr(e)
+            still = set(PARTS) - {r["part"] for r in rows}
+            bad = {n for n, p in said["parts"].items() if not p["ok"]} - {"graph", "projector"}
+            return f"no sign of life: {still}, not ready: {bad}" if still or bad or not said["ready"] else ""
+
+        while why := missing():
+            assert time.monotonic() < end, why
+            time.sleep(0.2)
+
+    def _now(self) -> datetime | None:
+        with contextlib.suppress(RecordAway):
+            row = self.record.one("select dlv_now() as now")
+            return row["now"] if row else None
+        return None
 
     def stop(self) -> None:
         for process in self.processes:

@@ -617,6 +617,29 @@ def test_a_test_that_hangs_anywhere_is_answered_all_the_same() -> None:
     failed(done, "name", "no answer within", "DNS")
 
 
+def test_the_wait_for_a_place_counts_among_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Crowded:
+        """A place that is free after half a second, by a clock of the test's own."""
+
+        def acquire(self, timeout: float) -> bool:
+            clock.append(clock[-1] + 0.5)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    clock, lasted = [100.0], []
+    monkeypatch.setattr(ladder, "_running", Crowded())
+    monkeypatch.setattr(ladder.time, "monotonic", lambda: clock[-1])
+
+    def climb(_: Link, steps: ladder.Ladder) -> str:
+        lasted.append(steps.end)
+        return "fine"
+
+    assert ladder.climb(Kind("k", "K", "", (), climb), Link(uuid4(), "", "k", {}, Guard()), 9.0).ok
+    assert lasted == [109.0], "no later than nine seconds after it was asked for"
+
+
 def test_a_fault_of_ours_says_so_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
     def broken(asked: Link, _: ladder.Ladder) -> str:
         raise RuntimeError(f"password={asked.secret['password']}")

@@ -7,15 +7,20 @@ The faults are short; DLV_TEST_LONG=1 makes them as long as docs/schedule.md say
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import psutil
 import pytest
 from faulty import LONG, Stage, answering, hanging, lasting, stage
+from telling import event, producer
 
+from store import events
 from tests.conftest import eventually
 from workers import wake
 
@@ -92,42 +97,49 @@ def test_three_schedulers_one_of_which_is_always_killed(dlv: Stage, target: str)
 @pytest.mark.parametrize("away", [5, 60] if LONG else [5])
 def test_redis_away_and_emptied(dlv: Stage, target: str, away: float) -> None:
     checks = dlv.checks(20, target)
-    scheduler, worker = dlv.start("scheduler"), dlv.start("worker", "check")
+    parts = dlv.start_all()
     dlv.looked()
     _kill(dlv.valkey)
     time.sleep(away)
     for leftover in Path(dlv.home, "valkey", "appendonlydir").iterdir():
         leftover.unlink()
     dlv.valkey.start()
+    dlv.lives()
     dlv.looked(len(checks))
     with wake.connect(dlv.settings.redis_url) as client:
         client.flushall()
+    dlv.lives()
     dlv.looked(len(checks))
     assert set(dlv.end()) <= {"ok", "not_checked"}
-    assert (scheduler.poll(), worker.poll()) == (None, None)
+    assert [p.poll() for p in parts] == [None] * len(parts)
 
 
 def test_postgres_away(dlv: Stage, target: str) -> None:
     checks = dlv.checks(20, target)
-    scheduler, worker = dlv.start("scheduler"), dlv.start("worker", "check")
+    parts = dlv.start_all()
     dlv.looked()
     _kill(dlv.postgres)
     time.sleep(lasting(8, 60))
     dlv.postgres.start()
+    dlv.lives()
     dlv.looked(len(checks))
     assert set(dlv.end()) <= {"ok", "error", "not_checked"}
-    assert (scheduler.poll(), worker.poll()) == (None, None)
+    assert [p.poll() for p in parts] == [None] * len(parts)
 
 
 def test_checks_go_on_while_the_graph_is_away(dlv: Stage, target: str) -> None:
     """Nothing listens where the graph should: scheduler, checks and the fold do not need it."""
     dlv.checks(20, target)
     dlv.start("scheduler")
-    parts = [dlv.start("worker", "check"), dlv.start("worker", "alert"), dlv.start("worker", "project")]
+    parts = [dlv.start("worker", queue) for queue in ("check", "fold", "alert", "project")]
     dlv.looked()
     time.sleep(lasting(10, 600))
+    done = event("dag.load", "COMPLETE", datetime.now(UTC))
+    body = orjson.dumps(done)
+    events.take(dlv.record, producer(dlv.record), [(hashlib.sha256(body).digest(), body)])
+    eventually(lambda: dlv.record.one("select 1 from node where name = 'dag.load'"), timeout=60)
     mostly_ok(dlv.end())
-    assert [p.poll() for p in parts] == [None, None, None]
+    assert [p.poll() for p in parts] == [None] * len(parts)
 
 
 def test_fifty_targets_that_accept_and_never_answer_hold_up_nobody(dlv: Stage, target: str) -> None:
@@ -144,6 +156,8 @@ def test_fifty_targets_that_accept_and_never_answer_hold_up_nobody(dlv: Stage, t
         (well,),
     )
     assert {r["status"] for r in rows} == {"ok"}
+    # far more than it takes, far less than the minutes for which those that hang would hold up a place
+    assert max(r["lag"] for r in rows) < timedelta(seconds=60)
     rows = dlv.record.all("select distinct status from check_result where check_id = any(%s)", (hung,))
     assert {r["status"] for r in rows} <= {"fail", "not_checked"}
     assert "error" not in ended

@@ -162,6 +162,27 @@ def test_how_well_a_node_kept_its_sla(web: Web, kind: str, percent: float) -> No
     assert of_other["sla"] is None
 
 
+def test_freshness_leaves_out_when_dlv_did_not_look(web: Web) -> None:
+    """Made six and two days ago and fresh for a day each: of the three days that it was old, DLV was away for two."""
+    record, who = web.record, producer(web.record)
+    made = [event("load.orders", "COMPLETE", at(d), due=at(d) - timedelta(hours=1)) for d in (6, 2)]
+    tell(record, who, made, NOW)
+    with record.tx() as conn:
+        conn.execute("update node set sla_kind = 'freshness', sla_minutes = 24 * 60")
+        row = conn.execute("select id from node where type = 'job' and name = 'load.orders'").fetchone()
+    assert row is not None
+
+    def kept() -> float:
+        path = f"/api/v1/nodes/{row['id']}/history?days=7"
+        percent: float = web.client().get(path, headers=web.bearer("viewer")).json["sla"]["percent"]
+        return percent
+
+    assert kept() == pytest.approx(100 * 2 / 6, abs=0.1)
+    with record.tx() as conn:
+        gaps.note(conn, "scheduler", at(5), at(3), "DLV did not run")
+    assert kept() == pytest.approx(100 * 2 / 4, abs=0.1)
+
+
 def test_old_results_go_a_day_at_a_time_and_old_counts_with_them(record: Record) -> None:
     with record.tx() as conn:
         check = add_check(conn, add_node(conn))

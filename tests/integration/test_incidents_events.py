@@ -17,8 +17,9 @@ from ingest.fold import fold_pending, rejudge
 from settings import Settings
 from store.record import Record
 from tests.integration import by_hand
+from tests.integration.alarms import a_rule, a_webhook
 from tests.integration.telling import day, event, node, producer, tell
-from workers import alerting
+from workers import alerting, delivery
 
 pytestmark = pytest.mark.xdist_group("incidents")
 TODAY = 9
@@ -203,10 +204,25 @@ def test_an_edge_that_runs_no_longer_use_leads_nowhere(record: Record, graph: An
 def test_the_graph_away_each_opens_its_own_and_regroups(
     record: Record, graph: Any, settled: Settings
 ) -> None:
+    """Alerting fails open: all three are told of at once; regrouped, the one that is left is not told of again."""
     who = producer(record)
     tell(record, who, history(4), day(TODAY))
     projected(record, graph)
+    told = settled.with_(secrets_keys="main:" + "k" * 40)
+    a_rule(record, a_webhook(record, told, "https://hooks.example.com/x"))
     dlv = Dlv(settled, record, graph)
+
+    def heard(minutes: float) -> dict[str, list[str]]:
+        """What is told of each key by then."""
+        while delivery.tell(record, told, datetime.now(UTC) + timedelta(minutes=minutes)):
+            pass
+        said: dict[str, list[str]] = {}
+        for r in record.all(
+            "select i.key, n.event from notification n join incident i on i.id = n.incident_id order by n.seq"
+        ):
+            said.setdefault(r["key"], []).append(r["event"])
+        return said
+
     nowhere = connect("bolt://127.0.0.1:9", "neo4j", "x", "")
     try:
         now = day(TODAY, 60)
@@ -222,6 +238,7 @@ def test_the_graph_away_each_opens_its_own_and_regroups(
         keys = {i["key"] for i in items}
         decide(record, nowhere, settled)
         assert partition(dlv) == apart
+        assert heard(2) == {key: ["trigger"] for key in keys}
     finally:
         nowhere.close()
     decide(record, graph, settled)
@@ -229,6 +246,12 @@ def test_the_graph_away_each_opens_its_own_and_regroups(
     assert (item["root"]["name"], item["members"]["failed"], item["graph_away"]) == ("dag0.task0", 6, False)
     assert item["key"] in keys
     assert item["blast"]["total"] == 7
+    after = heard(10)
+    assert set(after) == keys
+    assert [e for e in after.pop(item["key"]) if e != "update"] == ["trigger"], "its key is known, it goes on"
+    assert set(map(tuple, after.values())) == {("trigger", "resolve")}, (
+        "what was merged is over under its own"
+    )
 
 
 def test_the_demo_is_one_broken_load_and_what_it_takes_down(

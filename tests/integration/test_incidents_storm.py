@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 
 from answers import incidents as answers
+from answers import status
 from settings import Settings
 from store import partitions
 from store.record import Record
 from tests.integration.breaking import GROUP, Breaking, layered, uid
+from tests.integration.estates import hub
 
 NOW = datetime(2026, 11, 27, 6, tzinfo=UTC)
 YESTERDAY = NOW - timedelta(days=1)
@@ -189,6 +191,27 @@ def test_a_recovery_and_a_relapse(small: Breaking) -> None:
     assert [(e, i) for _, i, e, _ in small.told] == [("trigger", key), ("resolve", key), ("trigger", key)]
 
 
+@pytest.mark.slow
+def test_a_red_hub_with_many_below_it_writes_one_transition(
+    record: Record, graph: Any, settled: Settings
+) -> None:
+    below = 50_000 + 5_000
+    big = Breaking(record, graph, settled, hub(50_000), NOW - timedelta(days=1))
+    big.turn(ROOT, "failed", NOW, noted=NOW)
+    big.tell(NOW)
+    big.tell(NOW + GROUP)
+    assert record.all("select node_id, was, now from transition") == [
+        {"node_id": ROOT, "was": "ok", "now": "failed"}
+    ]
+    assert record.all("select node_id from incident_member") == [{"node_id": ROOT}]
+    (found,) = big.open()
+    assert (found["blast"]["total"], found["blast"]["at_risk"]) == (below, below)
+    assert [(e, i) for _, i, e, _ in big.told] == [("trigger", found["id"])]
+    status.forget(record)
+    said = status.counts(big.dlv)
+    assert (said["roots"], said["symptoms"], said["at_risk"], said["failed"]) == (1, 0, below, 1)
+
+
 def test_off_the_map_is_not_bad(small: Breaking) -> None:
     small.turn(ROOT, "failed", NOW, noted=NOW)
     small.decide(NOW)
@@ -211,6 +234,45 @@ def test_what_the_graph_has_to_learn_is_waited_for_but_not_for_long(small: Break
     assert small.record.one("select count(*) as n from incident") == {"n": 0}
     small.decide(minute(0.5))
     assert [r["status"] for r in small.record.all("select status from incident")] == ["resolved"]
+
+
+def test_the_result_that_ends_it_stands_in_the_timeline_before_the_end(small: Breaking) -> None:
+    check = uid(80_002)
+
+    def judged(at: datetime, status: str, health: str) -> None:
+        with small.record.tx() as conn:
+            conn.execute(
+                "insert into check_result (check_id, slot_at, ended_at, status, reason) values (%s, %s, %s, %s, 'rows')",
+                (check, at, at, status),
+            )
+        small.turn(BELOW[0], health, at, noted=at, check=check)
+        small.decide(at)
+
+    with small.record.tx() as conn:
+        partitions.ensure_days(conn, "check_result", [minute(-5)])
+        conn.execute(
+            "insert into health_check (id, name, kind, node_id, every_seconds) values (%s, 'rows', 'sql', %s, 60)",
+            (check, BELOW[0]),
+        )
+    judged(minute(0), "fail", "failed")
+    (found,) = small.open()
+    # it stays as it is for hours: that is one line, however often it is looked at
+    for n in range(1, 30):
+        with small.record.tx() as conn:
+            conn.execute(
+                "insert into check_result (check_id, slot_at, ended_at, status) values (%s, %s, %s, 'fail')",
+                (check, minute(6 * n), minute(6 * n)),
+            )
+        small.decide(minute(6 * n))
+    judged(minute(181), "ok", "ok")
+    assert small.open() == []
+    lines = [(e["kind"], e["text"]) for e in answers.timeline(small.dlv, found["id"])["items"]][::-1]
+    name = f"rows on {answers.get(small.dlv, found['id'])['root']['name']}"
+    assert [t for k, t in lines if k == "check"] == [f"{name}: fail, rows", f"{name}: ok, rows"]
+    assert lines.index(("check", f"{name}: ok, rows")) < lines.index(
+        ("resolved", "All members are good again")
+    )
+    assert f"{name}: ok, rows" in answers.postmortem(small.dlv, found["id"])[1]
 
 
 def test_what_no_run_makes_was_last_good_when_its_check_said_so(small: Breaking) -> None:

@@ -3,11 +3,13 @@ the outside stops."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from answers.context import Queue
 from pages import _shell
 from settings import Settings
 from store import beats, parts
@@ -121,6 +123,42 @@ def test_an_open_incident_that_nobody_hears_of_shows(web: Web, settled: Settings
     assert "Incidents are open and nobody is told" in banner(web)
     t.a_rule(web.record, t.a_webhook(web.record, told, "https://hooks.example.com/x"))
     assert "nobody is told" not in banner(web)
+
+
+def test_a_redis_that_is_away_is_named_and_is_asked_once_in_a_while(web: Web, settled: Settings) -> None:
+    assert "Redis" not in banner(web)
+    away = Web(settled.with_(redis_url="redis://127.0.0.1:9/0"))
+    try:
+        viewer = away.bearer("viewer", "somebody")
+        said = away.client().get("/api/v1/status", headers=viewer).json["parts"]["queue"]
+        assert said["ok"] is False and said["since"] is not None
+        (down,) = away.client().get("/api/v1/wall", headers=viewer).json["down"]
+        assert (down["name"], down["since"]) == ("Redis", said["since"])
+        assert "Redis does not answer since" in banner(away) and "work starts late" in banner(away)
+        assert away.client().get("/readyz").json["parts"]["queue"]["ok"] is False
+        assert metric(away, 'dlv_part_up{part="queue"}') == 0
+    finally:
+        away.close()
+
+
+def test_nobody_waits_for_who_asks_redis() -> None:
+    began, answer, asked = threading.Event(), threading.Event(), []
+
+    def ping() -> None:
+        asked.append(True)
+        began.set()
+        answer.wait(30)
+        raise ConnectionError
+
+    queue = Queue(ping)
+    first = threading.Thread(target=queue.look)
+    first.start()
+    assert began.wait(30)
+    assert queue.look()["ok"], "what is not known yet is not away"
+    answer.set()
+    first.join()
+    said = [queue.look() for _ in range(50)]
+    assert said[0] == said[-1] and not said[0]["ok"] and len(asked) == 1
 
 
 def test_a_ping_that_fails_harms_nobody_and_tells_no_secret(

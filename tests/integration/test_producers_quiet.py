@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from airflow_like import AirflowLike, listening
+from alarms import a_rule, a_team, a_webhook
 from telling import day, event, node, producer, states, tell, transitions
 
 from auth.keys import digest
@@ -19,10 +20,10 @@ from connections import opening
 from graph.driver import Graph
 from ingest import gap
 from settings import Settings
-from store import keys, producers
+from store import keys, producers, silences
 from store.audit import SYSTEM
 from store.record import Record
-from workers import alerting
+from workers import alerting, delivery
 from workers import producers as watching
 
 NAMESPACE = "airflow://prod"
@@ -297,6 +298,96 @@ def test_how_often_events_are_expected_may_be_said(record: Record) -> None:
     watching.step(record, day(0, 10))
     assert states(record) == {"alone": "unknown"}
     assert record.all("select error from incident") == [{"error": "no event for 6 min, expected every 5 min"}]
+
+
+@pytest.mark.parametrize(("quiet", "good"), [(3, 1), (4, 2), (6, 9), (2, 12)])
+def test_a_producer_that_flaps_for_an_hour_is_told_twice_at_most(
+    record: Record, settings: Settings, quiet: int, good: int
+) -> None:
+    p = producer(record)
+    with record.tx() as conn:
+        producers.expect(conn, SYSTEM, p, timedelta(minutes=1))
+    a_rule(record, a_webhook(record, settings, "https://hooks.example.com/x"))
+    told = watching.Telling.of(settings)
+
+    def hears(minutes: float, half_minutes: int) -> None:
+        for n in range(half_minutes):
+            now = day(0, minutes + n / 2)
+            with record.tx() as conn:
+                conn.execute("update producer set last_event_at = %s where id = %s", (now, p))
+            watching.step(record, now, told)
+            delivery.tell(record, settings, now)
+
+    minute = 0.0
+    hears(minute, 2)
+    while minute < 60:
+        for n in range(2 * quiet + 3):
+            now = day(0, minute + 1 + n / 2)
+            watching.step(record, now, told)
+            delivery.tell(record, settings, now)
+        minute += quiet + 2
+        hears(minute, 2 * good)
+        minute += good
+    said = [r["event"] for r in record.all("select event from notification order by seq")]
+    assert said[0] == "trigger" and 1 <= len(said) <= 2
+    (row,) = record.all("select status, reopened from incident")
+    assert row["status"] == "resolved" and row["reopened"] >= 60 // (quiet + good + 2) - 1
+    # once it holds, people are told that it is over
+    hears(minute, 65)
+    said = [r["event"] for r in record.all("select event from notification order by seq")]
+    assert said == ["trigger", "resolve"]
+
+
+def test_who_owns_what_a_quiet_producer_tells_of_is_told(record: Record, settings: Settings) -> None:
+    p, other = producer(record), producer(record, "another")
+    for n in range(2):
+        heard(record, p, [*quarter("etl.load", n), *quarter("etl.check", n)], day(0, 15 * n + 5))
+        heard(record, other, quarter("elsewhere", n), day(0, 15 * n + 5))
+    with record.tx() as conn:
+        for q in (p, other):
+            producers.expect(conn, SYSTEM, q, timedelta(minutes=30))
+        payments, ads = a_team(conn, "Payments"), a_team(conn, "Ads")
+        for name, team, tags in (("etl.load", payments, ["gold"]), ("elsewhere", ads, ["tin"])):
+            conn.execute("update node set owner_id = %s, tags = %s where name = %s", (team, tags, name))
+    environment = node(record, "etl.load")["environment"]
+    mine = {"teams": [payments]}, {"tags": ["gold"]}, {"nodes": [node(record, "etl.check")["id"]]}, {"environments": [environment]}  # fmt: skip
+    others = {"teams": [ads]}, {"tags": ["tin"]}, {"nodes": [node(record, "elsewhere")["id"]]}, {"environments": ["nowhere"]}  # fmt: skip
+    for conditions in (*mine, *others):
+        (kind,) = conditions
+        name = f"{'mine' if conditions in mine else 'others'}: {kind}"
+        hook = a_webhook(record, settings, "https://hooks.example.com/x", name)
+        a_rule(record, hook, name=name, **conditions)
+    now = day(0, 60)
+    heard(record, other, quarter("elsewhere", 3), now)
+    watching.step(record, now)
+    delivery.tell(record, settings, now)
+    told = record.all("select c.name from notification n join channel c on c.id = n.channel_id order by 1")
+    assert [t["name"] for t in told] == ["mine: environments", "mine: nodes", "mine: tags", "mine: teams"]
+
+
+def test_planned_work_on_all_that_a_producer_tells_of_keeps_its_silence_back(
+    record: Record, settings: Settings
+) -> None:
+    p = producer(record)
+    heard(record, p, [*quarter("a", 0), *quarter("b", 0)], day(0, 5))
+    a_rule(record, a_webhook(record, settings, "https://hooks.example.com/x"))
+    with record.tx() as conn:
+        producers.expect(conn, SYSTEM, p, timedelta(minutes=30))
+        conn.execute("update node set tags = '{work}' where name = 'a'")
+        silences.create(
+            conn, SYSTEM,
+            {"tags": ["work"], "reason": "moving", "starts_at": day(0, 0), "ends_at": day(0, 90), "repeats": "daily"},
+        )  # fmt: skip
+        conn.execute("update node set tags = '{work}' where name = 'b'")
+    watching.step(record, day(0, 60))
+    delivery.tell(record, settings, day(0, 60))
+    assert statuses(record) == ["silenced"]
+    delivery.tell(record, settings, day(0, 91))
+    assert statuses(record) == ["silenced", "pending"]
+
+
+def statuses(record: Record) -> list[str]:
+    return [r["status"] for r in record.all("select status from notification order by seq")]
 
 
 def test_a_refused_key_is_one_incident_at_once(record: Record) -> None:

@@ -16,6 +16,7 @@ import brotli
 import pytest
 
 from answers import status, wall
+from tests.integration.alarms import a_team, an_incident
 from tests.web import Web
 
 NOW = datetime.now(UTC)
@@ -284,6 +285,39 @@ def test_an_open_incident_stands_on_top_and_its_root_is_not_told_twice(web: Web,
     assert said["counts"]["incidents"] == {
         "open": 1, "unacknowledged": 1, "by_severity": {"1": 0, "2": 1, "3": 0, "4": 0},
     }  # fmt: skip
+
+
+def test_incidents_stand_by_severity_with_owner_and_age(web: Web, graph: Any) -> None:
+    told = [
+        (3, 50, "three"),
+        (1, 10, "one"),
+        (4, 5, "four"),
+        (2, 30, "two, the older"),
+        (2, 20, "two, the newer"),
+    ]
+    teams = {}
+    with web.record.tx() as conn:
+        for _, _, name in told:
+            teams[name] = a_team(conn, f"Team of {name}")
+    opened = {}
+    for severity, minutes, name in told:
+        node = add(web, name, "failed", owner_id=teams[name], owner_name=f"Team of {name}")
+        opened[name] = NOW - timedelta(minutes=minutes)
+        with web.record.tx() as conn:
+            an_incident(conn, node, title=f"{name} failed", severity=severity, opened_at=opened[name])
+    with web.record.tx() as conn:
+        conn.execute("update incident set owner_id = %s where title like 'one%%'", (teams["four"],))
+    seen(web)
+    said = ask(web).json["incidents"]
+    assert [i["severity"] for i in said] == [1, 2, 2, 3, 4]
+    assert [i["name"] for i in said] == ["one", "two, the newer", "two, the older", "three", "four"]
+    assert [datetime.fromisoformat(i["since"]) for i in said] == [opened[i["name"]] for i in said]
+    assert {i["name"]: i["owner"] for i in said} == {
+        n: f"Team of {n}" for _, _, n in told
+    } | {"one": "Team of four"}, "whom it was given to, else who owns the root"  # fmt: skip
+    assert [i["name"] for i in web.client().get("/api/v1/incidents", headers=web.bearer("viewer")).json["items"]] == [
+        f"INC-{i['number']}" for i in said
+    ], "the page of incidents has the same order"  # fmt: skip
 
 
 def test_a_tile_asked_why_names_cause_way_radius_and_who_to_call(web: Web, graph: Any) -> None:

@@ -118,12 +118,19 @@ def test_the_worst_is_first() -> None:
         ({"ingest": {"ok": False, "since": None, "oldest": None}}, []),
         ({"ingest": {"ok": True, "since": None, "oldest": "2026-11-23T12:00:00Z"}}, ["Reading of events"]),
         ({"alert": {"ok": False, "since": None}, "check": {"ok": False, "since": None}}, ["The alerter", "The check worker"]),
+        ({"queue": {"ok": False, "since": "2026-11-23T12:00:00Z"}}, ["Redis"]),
         ({"new_part": {"ok": False, "since": None, "reason": "why"}}, ["New_part"]),
     ],
 )  # fmt: skip
 def test_parts_that_are_down_are_named(parts: dict[str, Any], names: list[str]) -> None:
     found = wall.down({"parts": parts})
     assert [d["name"] for d in found] == names and all(d["means"] for d in found)
+
+
+def test_tiles_are_old_without_what_looks() -> None:
+    said = {"ok": False, "oldest": "2026-11-23T12:00:00Z"}
+    found = wall.down({"parts": dict.fromkeys(wall.PARTS, said)})
+    assert {d["part"] for d in found if not d["blind"]} == {"graph", "project", "alert", "queue"}
 
 
 def test_the_script_reads_the_rows_that_the_server_writes() -> None:
