@@ -17,7 +17,7 @@ from store import alert_rules
 resource = Resource("alert rules")
 
 
-class RuleOut(Out):
+class AlertRuleOut(Out):
     id: UUID
     name: str
     position: int = Field(description="1 is looked at first")
@@ -43,7 +43,7 @@ _REPEAT = Field(
 )
 
 
-class NewRule(Given):
+class NewAlertRule(Given):
     name: Text = Field(min_length=1, max_length=120)
     enabled: bool = True
     min_severity: int = _SEVERITY
@@ -57,7 +57,7 @@ class NewRule(Given):
     stop: bool = Field(False, description="Where it matches, rules below are not looked at")
 
 
-class RuleChange(Given):
+class AlertRuleChange(Given):
     name: Text | None = Field(None, min_length=1, max_length=120)
     enabled: bool | None = None
     min_severity: int | None = Field(None, ge=1, le=4)
@@ -89,28 +89,28 @@ class TriedOut(Out):
     group_seconds: int
 
 
-@resource.get("/alert-rules", need=READER, returns=Page[RuleOut], etag=True)
+@resource.get("/alert-rules", need=READER, returns=Page[AlertRuleOut], etag=True)
 def page(call: Call) -> dict[str, Any]:
     """All rules in their order."""
     with call.dlv.record.tx() as conn:
         return {"items": alert_rules.every(conn), "next": None}
 
 
-@resource.post("/alert-rules", need=ADMIN, body=NewRule, returns=RuleOut, status=201)
+@resource.post("/alert-rules", need=ADMIN, body=NewAlertRule, returns=AlertRuleOut, status=201)
 def create(call: Call) -> dict[str, Any]:
     """A new rule, below all others. It holds for what is told from now on."""
     with call.dlv.record.tx() as conn:
         return alert_rules.create(conn, call.actor, call.body.model_dump())
 
 
-@resource.get("/alert-rules/{id}", need=READER, returns=RuleOut, etag=True)
+@resource.get("/alert-rules/{id}", need=READER, returns=AlertRuleOut, etag=True)
 def get(call: Call, id: UUID) -> dict[str, Any]:
     """One rule."""
     with call.dlv.record.tx() as conn:
         return alert_rules.get(conn, id)
 
 
-@resource.patch("/alert-rules/{id}", need=ADMIN, body=RuleChange, returns=RuleOut)
+@resource.patch("/alert-rules/{id}", need=ADMIN, body=AlertRuleChange, returns=AlertRuleOut)
 def edit(call: Call, id: UUID) -> dict[str, Any]:
     """Change a rule, or its place in the order."""
     version = needed_version(call.body.version)

@@ -142,8 +142,11 @@ class _WholeWay:
             return self._server.wsgi_app(environ, start_response)
         # DLV cannot take the event now: said by the same words as on the whole way
         with self._server.request_context(environ):
-            early = self._server.preprocess_request()
-            response = self._server.make_response(early or self._server.handle_user_exception(error))
+            try:
+                said = self._server.preprocess_request() or self._server.handle_user_exception(error)
+            except DlvError as e:  # the key was forgotten meanwhile, and who sends cannot be looked up either
+                said = self._server.handle_user_exception(e)
+            response = self._server.make_response(said)
             return self._server.process_response(response)(environ, start_response)
 
 

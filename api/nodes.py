@@ -135,7 +135,7 @@ class Changed(Out):
     changed: int
 
 
-class Other(Given):
+class OtherNode(Given):
     other: UUID
 
 
@@ -295,7 +295,7 @@ def retire(call: Call, id: UUID) -> dict[str, Any]:
     return nodes.get(call.dlv, node)
 
 
-@resource.post("/nodes/{id}/merge", need=ADMIN, body=Other, returns=NodeOut)
+@resource.post("/nodes/{id}/merge", need=ADMIN, body=OtherNode, returns=NodeOut)
 def merge(call: Call, id: UUID) -> dict[str, Any]:
     """Make two nodes one; a split undoes it."""
     node, other = nodes.resolve(call.dlv, id), nodes.resolve(call.dlv, call.body.other, "other")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -97,7 +97,11 @@ def session_of_request(*, from_header: bool) -> UUID:
     Raises :class:`errors.Unauthenticated`, or :class:`errors.Forbidden` where only the CSRF token is wrong.
     """
     try:
-        verify_jwt_in_request(locations=["headers"] if from_header else ["cookies"])
+        if verify_jwt_in_request(locations=["headers"] if from_header else ["cookies"]) is None:
+            # of OPTIONS the library reads no token: nobody signed in asks it, for there is no other origin to let in
+            raise Unauthenticated(
+                f"{request.method} takes an API key only", hint="use the method that is meant"
+            )
         return UUID(get_jwt()["sid"])
     except CSRFError:
         raise Forbidden(

@@ -32,12 +32,14 @@ NAMES = (
 )
 
 
+PASSWORD = "a quiet long walk"
+
+
 @dataclass(frozen=True)
-class Up:
-    """Where it answers, a key that sends lineage and reads, and its supervisor's process."""
+class Running:
+    """Where it answers, and its supervisor's process."""
 
     base: str
-    key: str
     pid: int
 
     def database_url(self) -> str:
@@ -74,15 +76,32 @@ class Up:
         return out
 
 
+@dataclass(frozen=True)
+class Up(Running):
+    """With a key that sends lineage and reads."""
+
+    key: str
+
+
 @contextmanager
-def up() -> Iterator[Up]:
-    """Started with an empty record, stopped and removed at the end."""
+def folder() -> Iterator[Path]:
+    """An empty folder for a DLV, removed at the end."""
     home = Path(tempfile.mkdtemp(dir="/tmp", prefix="dlv-bench-"))
     home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def started(home: Path, *, demo: bool = False) -> Iterator[Running]:
+    """`dlv up` on this folder from the moment it says where it is, stopped at the end."""
     port = child.free_port()
     env = {k: v for k, v in os.environ.items() if not k.startswith("DLV_")}
-    password = "a quiet long walk"
-    env |= {"DLV_HOME": str(home), "DLV_PORT": str(port), "DLV_DEMO": "0", "DLV_ADMIN_PASSWORD": password}
+    env |= {
+        "DLV_HOME": str(home), "DLV_PORT": str(port), "DLV_DEMO": str(int(demo)), "DLV_ADMIN_PASSWORD": PASSWORD,
+    }  # fmt: skip
     log = home / "up.log"
     with open(log, "wb") as out:
         process = subprocess.Popen(
@@ -91,16 +110,21 @@ def up() -> Iterator[Up]:
     try:
         while "Ctrl-C stops it" not in log.read_text():
             assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-        base = f"http://127.0.0.1:{port}"
-        said = {"username": "admin", "password": password}
-        login = requests.post(f"{base}/api/v1/auth/login", json=said, timeout=60).json()
-        made = requests.post(
-            f"{base}/api/v1/api-keys", json={"name": "bench", "scopes": ["lineage:write", "read"]},
-            headers={"Authorization": f"Bearer {login['access_token']}"}, timeout=60,
-        ).json()  # fmt: skip
-        yield Up(base, made["key"], process.pid)
+            time.sleep(0.05)
+        yield Running(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait(60)
-        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def up() -> Iterator[Up]:
+    """Started with an empty record, stopped and removed at the end."""
+    with folder() as home, started(home) as dlv:
+        said = {"username": "admin", "password": PASSWORD}
+        login = requests.post(f"{dlv.base}/api/v1/auth/login", json=said, timeout=60).json()
+        made = requests.post(
+            f"{dlv.base}/api/v1/api-keys", json={"name": "bench", "scopes": ["lineage:write", "read"]},
+            headers={"Authorization": f"Bearer {login['access_token']}"}, timeout=60,
+        ).json()  # fmt: skip
+        yield Up(dlv.base, dlv.pid, made["key"])

@@ -29,6 +29,8 @@ T = TypeVar("T")
 CONNECT_SECONDS, ACQUIRE_SECONDS, RETRY_SECONDS = 1.0, 1.4, 1.0
 #: seconds the server may work on one question
 QUERY_SECONDS = 20.0
+#: seconds without a byte after which a connection is given up: more than any server works on one statement of ours
+ANSWER_SECONDS = 35.0
 #: seconds after a failure to connect in which no other attempt is made, so that many questions wait only once
 REST_SECONDS = 0.5
 
@@ -139,6 +141,7 @@ class Graph:
                     max_connection_lifetime=1800,
                     telemetry_disabled=True,
                 )
+                _bounded(self._driver)
             return self._driver
 
     def _ask(self, ask: Callable[[neo4j.Session], T], again: bool) -> T:
@@ -185,6 +188,21 @@ class Graph:
 def connect(url: str, user: str = "", password: str = "", database: str = "") -> Graph:
     """A :class:`Graph`; nothing is sent before the first question."""
     return Graph(url, user, password, database)
+
+
+def _bounded(driver: neo4j.Driver) -> None:
+    """Bound the wait for an answer on connections that stand: a server that stops in the midst would else hold whoever
+    asked for ever. Neo4j tells its drivers a bound, ArcadeDB none, and the driver has no setting for it.
+    """
+    pool: Any = driver._pool
+    opened = pool.opener
+
+    def opener(*args: Any, **how: Any) -> Any:
+        connection = opened(*args, **how)
+        connection.socket.set_read_timeout(ANSWER_SECONDS)
+        return connection
+
+    pool.opener = opener
 
 
 def _away(why: str) -> GraphAway:

@@ -17,11 +17,14 @@ TERMINAL = ("COMPLETE", "FAIL", "ABORT")
 
 @dataclass(frozen=True)
 class DatasetSaid:
-    """A dataset as an event names it. ``facets`` holds its facets and those of this input or output, merged."""
+    """A dataset as an event names it. ``facets`` holds its facets and those of this input or output, merged; ``place``
+    is where in the event it stands: ``inputs[0]``.
+    """
 
     namespace: str
     name: str
     facets: Facets = field(default_factory=dict)
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

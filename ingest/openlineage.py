@@ -163,8 +163,8 @@ def from_object(
         run_id=None if run_id is None else _text(run_id) or None,
         run_facets=_facets(run.get("facets")),
         job=job,
-        inputs=tuple(_datasets(obj.get("inputs"), "inputFacets")),
-        outputs=tuple(_datasets(obj.get("outputs"), "outputFacets")),
+        inputs=tuple(_datasets(obj.get("inputs"), "inputs", "inputFacets")),
+        outputs=tuple(_datasets(obj.get("outputs"), "outputs", "outputFacets")),
         dataset=dataset if job is None else None,
         producer_uri=_text(obj.get("producer")),
         hash=digest,
@@ -207,7 +207,7 @@ def _job(said: Any) -> JobSaid | None:
     return JobSaid(namespace, name, _facets(said.get("facets"))) if name else None
 
 
-def _dataset(said: Any, extra: str) -> DatasetSaid | None:
+def _dataset(said: Any, extra: str, place: str = "") -> DatasetSaid | None:
     if not isinstance(said, dict):
         return None
     namespace, name = _text(said.get("namespace")), _text(said.get("name"))
@@ -216,12 +216,12 @@ def _dataset(said: Any, extra: str) -> DatasetSaid | None:
     facets = _facets(said.get("facets"))
     if extra != "facets":
         facets = {**facets, **_facets(said.get(extra))}
-    return DatasetSaid(namespace, name, facets)
+    return DatasetSaid(namespace, name, facets, place)
 
 
-def _datasets(said: Any, extra: str) -> Iterator[DatasetSaid]:
-    for one in said if isinstance(said, list) else ():
-        dataset = _dataset(one, extra)
+def _datasets(said: Any, where: str, extra: str) -> Iterator[DatasetSaid]:
+    for i, one in enumerate(said if isinstance(said, list) else ()):
+        dataset = _dataset(one, extra, f"{where}[{i}]")
         if dataset:
             yield dataset
 

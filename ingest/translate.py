@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -85,7 +87,7 @@ def translate(event: Event, source: Source, rules: naming.Rules, into: Facts | N
     if job.is_test:
         # a dbt test is an assertion on what it reads, not a node; what it writes is an audit table
         _assertions_of_test(facts, event, inputs)
-        _warn(facts, event, source, inputs[0].alias if inputs else None)
+        _warn(facts, event, source, inputs[0].alias if inputs else None, inputs)
         return facts
     outputs = [d for o in event.outputs if (d := _dataset(facts, o, event, source, rules, said)) is not None]
 
@@ -106,7 +108,7 @@ def translate(event: Event, source: Source, rules: naming.Rules, into: Facts | N
         _columns(facts, event, source, rules, said, alias, d, inputs)
     _facets(facts, alias, event.job.facets, event.at)
     _fields(facts, alias, event.job.facets, source, event.at)
-    _warn(facts, event, source, alias)
+    _warn(facts, event, source, alias, [*inputs, *outputs])
     return facts
 
 
@@ -578,6 +580,15 @@ def _transformation(field: dict[str, Any]) -> tuple[str, bool]:
     return ", ".join(w for w in words if w), any(bool(t.get("masking")) for t in steps)
 
 
-def _warn(facts: Facts, event: Event, source: Source, alias: UUID | None) -> None:
+_PLACE = re.compile(r"(?:inputs|outputs)\[\d+\]")
+
+
+def _warn(
+    facts: Facts, event: Event, source: Source, alias: UUID | None, datasets: Sequence[_Dataset] = ()
+) -> None:
+    """Each warning on the node it concerns: the dataset in whose part of the event it is, else ``alias``."""
+    of = {d.said.place: d.alias for d in datasets}
     for w in event.warnings:
-        facts.warnings.append(Warned(alias, source.id, w.path[:300], w.message[:500], event.at))
+        place = _PLACE.match(w.path)
+        node = of.get(place[0], alias) if place else alias
+        facts.warnings.append(Warned(node, source.id, w.path[:300], w.message[:500], event.at))

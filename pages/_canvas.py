@@ -12,7 +12,7 @@ from uuid import UUID
 
 import dash_cytoscape as cyto
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Input, Output, callback, clientside_callback, dcc, html
+from dash import ClientsideFunction, Input, Output, State, callback, clientside_callback, dcc, html, no_update
 from dash.development.base_component import Component
 
 import auth
@@ -294,6 +294,22 @@ def identity(node: Mapping[str, Any], acts: list[Component]) -> list[Component]:
         html.Div(className="grow"),
         html.Div(acts, className="acts"),
     ]
+
+
+def follow(prefix: str, note: str, found: str) -> None:
+    """Change ``{prefix}-again`` at each pulse on which ``note`` says why ``found`` is empty: the graph comes back by
+    itself, and the page that asks again with it. Once per page.
+    """
+
+    @callback(
+        Output(f"{prefix}-again", "data"),
+        Input("pulse", "data"),
+        State(note, "children"),
+        State(found, "data"),
+        prevent_initial_call=True,
+    )
+    def again(pulse: str, said: object, data: object) -> Any:
+        return pulse if said and not data else no_update
 
 
 def failed(e: DlvError) -> Component:

@@ -94,6 +94,7 @@ def layout(**params: Any) -> Component:
             dcc.Store(id="impact-next"),
             dcc.Store(id="impact-rows"),
             dcc.Store(id="impact-listed"),
+            dcc.Store(id="impact-again"),
         ],
         className="canvas-page",
         **{"data-ask": "impact", "data-path": "/impact"},
@@ -109,6 +110,7 @@ def _choice(what: str, label: str) -> Component:
 
 
 _canvas.wire("impact")
+_canvas.follow("impact", "impact-list-note", "impact-found")
 clientside_callback(
     ClientsideFunction("dlv", "impact_list"),
     Output("impact-listed", "data"),
@@ -195,9 +197,10 @@ def hops(view: Mapping[str, Any], direction: str) -> dict[str, int]:
     Output("impact-csv", "href"),
     Output("impact-json", "href"),
     Input("impact-ask", "data"),
+    Input("impact-again", "data"),
     running=[(Output("impact-list-busy", "className"), "busy on", "busy")],
 )
-def find(params: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+def find(params: dict[str, Any], _: object) -> tuple[Any, Any, Any, Any]:
     """Exact counts and the first page of the list."""
     try:
         ask = _ask.read(params)

@@ -53,6 +53,7 @@ def layout(**params: Any) -> Component:
             ),
             html.Div(_canvas.filters("paths"), hidden=True),
             dcc.Store(id="paths-ask", data=params),
+            dcc.Store(id="paths-again"),
         ],
         className="canvas-page",
         **{"data-ask": "paths", "data-path": "/paths"},
@@ -60,6 +61,7 @@ def layout(**params: Any) -> Component:
 
 
 _canvas.wire("paths", dated=False)
+_canvas.follow("paths", "paths-note", "paths-view")
 
 
 def _one(params: dict[str, Any] | None, name: str) -> str:
@@ -107,9 +109,10 @@ def _end(name: str, label: str, id_: str) -> Component:
     Output("paths-note", "children"),
     Output("paths-list", "children"),
     Input("paths-ask", "data"),
+    Input("paths-again", "data"),
     running=[(Output("paths-busy", "className"), "busy on", "busy")],
 )
-def find(params: dict[str, Any] | None) -> tuple[Any, Any, Any]:
+def find(params: dict[str, Any] | None, _: object) -> tuple[Any, Any, Any]:
     """The ways between the two, drawn and listed."""
     a, b = _one(params, "from"), _one(params, "to")
     if not a or not b:

@@ -6,11 +6,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from errors import GraphAway
+from graph import driver
 from graph.driver import Graph, connect
+from tests.conftest import eventually
 
 
 @pytest.fixture
@@ -47,6 +50,58 @@ def test_a_server_that_never_answers_is_away(black_hole: str) -> None:
     assert answered.wait(30)
     assert g.check()
     g.close()
+
+
+@contextmanager
+def relay(url: str) -> Iterator[tuple[str, threading.Event]]:
+    """A way to the server of ``url`` on which nothing comes back any more once the event is set."""
+    host, _, port = url.removeprefix("bolt://").partition(":")
+    silent = threading.Event()
+
+    def pump(a: socket.socket, b: socket.socket, mute: bool) -> None:
+        with suppress(OSError):
+            while data := a.recv(65536):
+                if not (mute and silent.is_set()):
+                    b.sendall(data)
+
+    def accept(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                here = listening.accept()[0]
+                there = socket.create_connection((host, int(port)))
+                held.extend((here, there))
+                for one, other, mute in ((here, there, False), (there, here, True)):
+                    threading.Thread(target=pump, args=(one, other, mute), daemon=True).start()
+
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, args=(listening,), daemon=True).start()
+        yield f"bolt://127.0.0.1:{listening.getsockname()[1]}", silent
+        listening.shutdown(socket.SHUT_RDWR)
+        for s in held:
+            s.close()
+
+
+def test_a_server_that_falls_silent_on_a_connection_that_stands_is_away(
+    engine: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "ANSWER_SECONDS", 1)
+    with relay(engine.url) as (url, silent):
+        g = connect(url, *(engine._auth or ("", "")), engine.database or "")
+        assert g.read("RETURN 1 AS one") == [{"one": 1}]
+        silent.set()
+        answered = threading.Event()
+
+        def ask() -> None:
+            with pytest.raises(GraphAway):
+                g.read("RETURN 1 AS one")
+            answered.set()
+
+        threading.Thread(target=ask, daemon=True).start()
+        assert answered.wait(30)  # only bounds a driver that waits for ever
+        silent.clear()
+        assert eventually(lambda: g.check() is None)
+        g.close()
 
 
 def test_nobody_listens() -> None:
