@@ -83,7 +83,8 @@ def standing(dlv: Dlv) -> Standing:
                 held,
             )
         # what was made anew since is not part of the key, so a kept answer is looked at again after a while
-        if kept and kept.key == key and not recovered and kept.value.reason is None:
+        fresh = kept and kept.key == key and not recovered and kept.value.reason is None
+        if kept and fresh and _away_for(dlv) is None:
             kept.until = time.monotonic() + _FRESH
             return kept.value
         value = _ask(dlv, state["generation"], bad, recovered, held)
@@ -112,6 +113,9 @@ def _ask(
         return {n for n, _ in reach.ancestors_among(dlv.graph, generation, node, list(among))} - {node}
 
     try:
+        if not bad and not recovered:
+            # nothing else would ask it, and that it is away has to be said all the same
+            dlv.graph.read("RETURN 1 AS here")
         roots, symptoms = split(bad, below, above)
         # what lies below any bad node lies below its root
         under = below(roots)
@@ -127,6 +131,15 @@ def _ask(
         frozenset((symptoms - first) | rest),
         frozenset(at_risk - held.keys()),
     )
+
+
+def _away_for(dlv: Dlv) -> str | None:
+    """Why the graph does not answer now, or None."""
+    try:
+        dlv.graph.read("RETURN 1 AS here")
+    except GraphAway as e:
+        return e.message
+    return None
 
 
 def split(

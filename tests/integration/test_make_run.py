@@ -131,6 +131,7 @@ def test_the_demo_is_on_the_map_with_one_job_upstream_that_fails(admin: Person) 
     counts = admin.get("/status")
     assert 50 <= counts["total"] <= 90
     assert counts["parts"]["graph"]["ok"] and counts["parts"]["ingest"]["ok"]
+    assert counts["roots"] == 1
     (root,) = (n for n in admin.get("/nodes", health="root")["items"] if BROKEN in n["name"])
     assert (root["type"], root["health"]) == ("job", "failed")
     below = admin.get(f"/nodes/{root['id']}/impact")
