@@ -129,7 +129,7 @@ def _bring_up(supervisor: Any, settings: Settings) -> None:
         if settings.demo and _seed(record):
             say("seeded the demo estate (DLV_DEMO=0 leaves it out)")
             _wait_for_map(record)
-        # not before: decided on a graph that has half of the edges, one root cause was three incidents for good
+        # not before: decided on a graph that has half of the edges, one root cause showed as three incidents
         supervisor.add("worker-alert", "worker", "alert")
         wait_for_web(settings, web)
         password = signin.first_admin(record, settings)  # last: what is made here is printed here, once

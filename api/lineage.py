@@ -183,7 +183,7 @@ def _anew(error: BaseException) -> DlvError:
     """One error may be many requests' error: each gets its own."""
     if isinstance(error, Unavailable):
         hint = "send again" if isinstance(error, RecordAway) else error.hint
-        return Unavailable(error.message, retry_after=error.retry_after, hint=hint)
+        return type(error)(error.message, retry_after=error.retry_after, hint=hint)
     if isinstance(error, DlvError):
         return error
     log.error("events could not be stored", exc_info=error)
