@@ -84,7 +84,12 @@ def impact(
     real = [(hop_of(length, from_dataset), f, c, ids) for length, f, c, ids in counted if f]
     passing = [g for g in real if _passes(g[1], filters)]
     groups = [(hop, f, c) for hop, f, c, _ in passing]
-    totals = _totals(groups)
+    by_hop_n: Counter[int] = Counter()
+    facets: Counter[str] = Counter()
+    for hop, f, c in groups:
+        by_hop_n[hop] += c
+        facets[f] += c
+    totals = _totals(by_hop_n, facets)
     items: list[tuple[UUID, int]] = []
     cut = False
     if after is None and totals["hop"].total() <= limit and all(ids for *_, ids in passing):
@@ -107,13 +112,14 @@ def impact(
     return _answer(totals, items, cut)
 
 
-def _totals(groups: Iterable[tuple[int, str, int]]) -> dict[str, Counter[Any]]:
-    """How many by hop, kind, system and owner, of (hop, facets, how many)."""
-    totals: dict[str, Counter[Any]] = {name: Counter() for name in ("hop", "kind", "system", "owner")}
-    facets: dict[str, int] = defaultdict(int)
-    for hop, f, c in groups:
-        totals["hop"][hop] += c
-        facets[f] += c
+def _totals(by_hop: Counter[int], facets: Mapping[str, int]) -> dict[str, Counter[Any]]:
+    """How many by hop, kind, system and owner, of how many by hop and by facets."""
+    totals: dict[str, Counter[Any]] = {
+        "hop": by_hop,
+        "kind": Counter(),
+        "system": Counter(),
+        "owner": Counter(),
+    }
     for f, c in facets.items():
         _, kind, system, _, owner = f.split("\t")
         totals["kind"][kind] += c
@@ -150,10 +156,13 @@ def _levels(
     lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
     if lines and len(lines[0]) != _LINE:
         raise GraphAway("an earlier DLV laid the graph out; it is being rebuilt", hint="see /readyz")
-    ids = [x[1:_CODE] for x in lines]
+    joined = "".join(lines)
     own = brief(node)
-    back = ids.index(own) if own in ids else -1
-    for length, level in enumerate(_LEVEL.finditer("".join([x[0] for x in lines])), 1):
+    at = joined.find(own)
+    while at >= 0 and at % _LINE != 1:
+        at = joined.find(own, at + 1)
+    back = at // _LINE if at >= 0 else -1
+    for length, level in enumerate(_LEVEL.finditer(joined[::_LINE]), 1):
         start, end = level.span()
         if start <= back < end:
             # a way back to the node makes it one of its own level; it is alone there at most in the last
@@ -208,33 +217,36 @@ def _tally(
     after: tuple[int, UUID] | None,
 ) -> Reach:
     """The answer of :func:`impact` from the lines of every node that was reached."""
-    counts = {hop: Counter([x[_CODE:] for x in lines]) for hop, lines in by_hop.items()}
-    codes = {code for counted in counts.values() for code in counted}
-    told = _told(graph, generation, codes, chain.from_iterable(by_hop.values()))
+    counts = Counter([x[_CODE:] for lines in by_hop.values() for x in lines])
+    told = _told(graph, generation, set(counts), chain.from_iterable(by_hop.values()))
     wanted = set(filters.tag)
     passing = {
         code: facets
         for code, (facets, tags) in told.items()
         if facets and (not wanted or wanted & tags) and _passes(facets, filters)
     }
-    groups: list[tuple[int, str, int]] = []
+    facets: Counter[str] = Counter()
+    for code, f in passing.items():
+        facets[f] += counts[code]
+    every = len(passing) == len(counts)
+    hops: Counter[int] = Counter()
     items: list[tuple[UUID, int]] = []
     cut = False
-    for hop, lines in sorted(by_hop.items()):
-        groups += [(hop, passing[code], c) for code, c in counts[hop].items() if code in passing]
+    for hop, all_ in sorted(by_hop.items()):
+        lines = all_ if every else [x for x in all_ if x[_CODE:] in passing]
+        if not lines:
+            continue
+        hops[hop] = len(lines)
         if cut or (after is not None and hop < after[0]):
             continue
-        if all(code in passing for code in counts[hop]):
-            found = [x[1:_CODE] for x in lines]
-        else:
-            found = [x[1:_CODE] for x in lines if x[_CODE:] in passing]
+        found = [x[1:_CODE] for x in lines]
         if after is not None and hop == after[0]:
             last = brief(after[1])
             found = [i for i in found if i > last]
         # one more than there is room for shows that there is more
         items += [(from_brief(i), hop) for i in nsmallest(limit + 1 - len(items), found)]
         cut = len(items) > limit
-    return _answer(_totals(groups), items[:limit], cut)
+    return _answer(_totals(hops, facets), items[:limit], cut)
 
 
 def _enough(by_hop: Counter[int], limit: int, after: tuple[int, UUID] | None) -> int:
