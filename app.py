@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -110,6 +111,10 @@ def lane(server: Flask) -> FirstLane:
 def serve() -> FirstLane:
     """:func:`create_app` for a server that stays: it asks the graph each question once, so that no reader is first."""
     server = create_app()
+    # an answer of thousands of nodes must not have all that an app consists of looked through for garbage
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     threading.Thread(target=_warm, args=(server.extensions["dlv"],), name="warm", daemon=True).start()
     threading.Thread(target=_live, args=(server.extensions["dlv"],), name="life", daemon=True).start()
     return lane(server)
