@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ASKED = 100
 #: seconds for which an answer is given again without looking at the record
 _FRESH = 1.0
+#: the least that the graph can be asked
+_HERE = "RETURN 1 AS here"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def standing(dlv: Dlv) -> Standing:
             )
         # what was made anew since is not part of the key, so a kept answer is looked at again after a while
         fresh = kept and kept.key == key and not recovered and kept.value.reason is None
-        if kept and fresh and _away_for(dlv) is None:
+        if kept and fresh and _answers(dlv):
             kept.until = time.monotonic() + _FRESH
             return kept.value
         value = _ask(dlv, state["generation"], bad, recovered, held)
@@ -115,7 +117,7 @@ def _ask(
     try:
         if not bad and not recovered:
             # nothing else would ask it, and that it is away has to be said all the same
-            dlv.graph.read("RETURN 1 AS here")
+            dlv.graph.read(_HERE)
         roots, symptoms = split(bad, below, above)
         # what lies below any bad node lies below its root
         under = below(roots)
@@ -133,13 +135,13 @@ def _ask(
     )
 
 
-def _away_for(dlv: Dlv) -> str | None:
-    """Why the graph does not answer now, or None."""
+def _answers(dlv: Dlv) -> bool:
+    """Whether the graph answers now."""
     try:
-        dlv.graph.read("RETURN 1 AS here")
-    except GraphAway as e:
-        return e.message
-    return None
+        dlv.graph.read(_HERE)
+    except GraphAway:
+        return False
+    return True
 
 
 def split(
