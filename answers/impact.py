@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from answers import cursor as cursors
-from answers import nodes, status
+from answers import kept, nodes, status
 from errors import Invalid
 from graph import reach
 from graph.model import Direction, Filters, Reach
 from store import closure
 from store import nodes as node_store
-from store import standing as record_of
+from store.nodes import Place
 
 if TYPE_CHECKING:
     from answers.context import Dlv
@@ -63,16 +63,16 @@ def whole(
     start = nodes.uuid_of(id_)
     with dlv.record.read() as conn:
         place = node_store.place(conn, start)
-        generation = record_of.graph_state(conn)["generation"]
     if place is None:
         raise nodes.no_such(id_)
-    found = _reach(dlv, *place, generation, way, depth, wanted(dlv, filters), as_of, limit, after)
-    hops = dict(found.items)
-    described = nodes.many(dlv, [place[0], *hops])
-    if not described or described[0]["id"] != str(place[0]):
+    found = _reach(dlv, place, way, depth, wanted(dlv, filters), as_of, limit, after)
+    described = nodes.many(dlv, [place.id, *(i for i, _ in found.items)])
+    if not described or described[0]["id"] != str(place.id):
         raise nodes.no_such(id_)  # merged into another while the graph was asked
-    node, *listed = described
-    items = [n | {"hop": hops[UUID(n["id"])]} for n in listed]
+    node, *items = described
+    hops = {str(i): hop for i, hop in found.items}
+    for one in items:
+        one["hop"] = hops[one["id"]]
     more = found.cut and bool(found.items)
     return {
         "node": node,
@@ -130,9 +130,7 @@ def _tuple(value: Any) -> tuple[str, ...]:
 
 def _reach(
     dlv: Dlv,
-    id_: UUID,
-    type_: str,
-    generation: int,
+    place: Place,
     direction: Direction,
     depth: int | None,
     filters: Filters,
@@ -140,11 +138,23 @@ def _reach(
     limit: int,
     after: tuple[int, UUID] | None,
 ) -> Reach:
-    from_dataset = type_ == "dataset"
+    from_dataset = place.type == "dataset"
     if as_of is not None:
         with dlv.record.read() as conn:
-            return closure.impact(conn, id_, from_dataset, direction, depth, filters, as_of, limit, after)
-    return reach.impact(dlv.graph, generation, id_, from_dataset, direction, depth, filters, limit, after)
+            return closure.impact(
+                conn, place.id, from_dataset, direction, depth, filters, as_of, limit, after
+            )
+
+    def ask() -> Reach:
+        return reach.impact(
+            dlv.graph, place.generation, place.id, from_dataset, direction, depth, filters, limit, after
+        )
+
+    # what is kept would hide that the graph is away: it is asked, and says so
+    if place.projected_at is None or status.standing(dlv).reason is not None:
+        return ask()
+    state = (place.generation, place.projected_at)
+    return kept.answer(dlv.graph, state, (place.id, direction, depth, filters, limit, after), ask)
 
 
 def _counted(by: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -220,10 +220,11 @@ def _tally(
     counts = Counter([x[_CODE:] for lines in by_hop.values() for x in lines])
     told = _told(graph, generation, set(counts), chain.from_iterable(by_hop.values()))
     wanted = set(filters.tag)
+    any_facets = not any(getattr(filters, name) for name in FACETS)
     passing = {
         code: facets
         for code, (facets, tags) in told.items()
-        if facets and (not wanted or wanted & tags) and _passes(facets, filters)
+        if facets and (not wanted or wanted & tags) and (any_facets or _passes(facets, filters))
     }
     facets: Counter[str] = Counter()
     for code, f in passing.items():

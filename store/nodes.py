@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -55,17 +57,29 @@ def many(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
 def resolve(conn: Conn, id_: UUID) -> UUID | None:
     """The node that an id leads to: its own, or that of any alias in it."""
     found = place(conn, id_)
-    return found[0] if found else None
+    return found.id if found else None
 
 
-def place(conn: Conn, id_: UUID) -> tuple[UUID, str] | None:
-    """(id, type) of the node that an id leads to."""
+@dataclass(frozen=True)
+class Place:
+    """Where a question about a node's reach begins, and of which graph: what it says holds until one of the last two
+    changes.
+    """
+
+    id: UUID
+    type: str
+    generation: int
+    projected_at: datetime | None
+
+
+def place(conn: Conn, id_: UUID) -> Place | None:
+    """The place of the node that an id leads to."""
     row = conn.execute(
-        """select n.id, n.type from node n
+        """select n.id, n.type, g.generation, g.projected_at from node n, graph_state g
            where n.id = coalesce((select node_id from alias where id = %(id)s), %(id)s)""",
         {"id": id_},
     ).fetchone()
-    return (row["id"], row["type"]) if row else None
+    return Place(**row) if row else None
 
 
 def get(conn: Conn, id_: UUID) -> dict[str, Any] | None:

@@ -14,10 +14,13 @@ import pytest
 from answers import causes, export, impact, lineage, nodes, paths, status
 from answers.context import Dlv
 from errors import GraphAway, Invalid, NotFound
+from graph import reach
+from graph.driver import Graph
 from settings import Settings
 from store import teams
 from store.nodes import SORTS
 from tests.integration import alarms
+from workers import projector
 
 
 @pytest.fixture
@@ -74,6 +77,50 @@ def test_impact_pages_meet_without_gap_or_overlap(dlv: Dlv) -> None:
         if cursor is None:
             break
     assert sorted(seen) == sorted(f"job{i}" for i in range(23))
+
+
+def test_reach_is_asked_of_the_graph_once_until_the_graph_changes(
+    dlv: Dlv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def project() -> None:
+        while projector.project_once(dlv.record, dlv.graph):
+            pass
+
+    asked: list[Any] = []
+    ask = reach.impact
+
+    def counting(*given: Any) -> Any:
+        asked.append(given)
+        return ask(*given)
+
+    monkeypatch.setattr(reach, "impact", counting)
+    with dlv.record.tx() as conn:
+        n = e.chain(conn, "d.s.raw", "load", "d.s.stg")
+    project()
+    for _ in range(3):
+        assert names(impact.impact(dlv, n["d.s.raw"])["items"]) == ["load", "d.s.stg"]
+    assert len(asked) == 1
+    with dlv.record.tx() as conn:
+        e.sick(conn, n["d.s.stg"])
+    assert impact.impact(dlv, n["d.s.raw"])["items"][1]["health"] == "failed", "only reach is kept"
+    assert len(asked) == 1
+    for name in ("one", "two"):
+        with dlv.record.tx() as conn:
+            e.seen(conn, n["d.s.stg"], e.node(conn, name, "job"))
+        project()
+        assert name in names(impact.impact(dlv, n["d.s.raw"])["items"]), "at once"
+    assert len(asked) == 3
+    assert impact.impact(dlv, n["d.s.raw"], depth=1)["total"] == 2
+    assert len(asked) == 4, "another question"
+    # one that does not answer is asked: what is kept would hide it
+    status.forget(dlv.record)
+    monkeypatch.setattr(Graph, "read", away)
+    with pytest.raises(GraphAway):
+        impact.impact(dlv, n["d.s.raw"])
+
+
+def away(*_: Any, **__: Any) -> Any:
+    raise GraphAway("the graph does not answer")
 
 
 def test_a_node_answers_to_every_name_and_what_is_no_node_says_so(dlv: Dlv) -> None:
