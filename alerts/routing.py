@@ -54,7 +54,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Silence:
-    """A time in which nobody is told of what it covers; all three conditions empty: of anything."""
+    """A time in which nobody is told of what it covers; all four conditions empty: of anything."""
 
     id: UUID
     starts_at: datetime
@@ -64,6 +64,7 @@ class Silence:
     nodes: frozenset[UUID] = frozenset()
     tags: frozenset[str] = frozenset()
     teams: frozenset[UUID] = frozenset()
+    producers: frozenset[int] = frozenset()
     repeats: str = ""
 
     def covers(self, node: Facts) -> bool:
@@ -73,7 +74,7 @@ class Silence:
         )
 
     def everything(self) -> bool:
-        return not (self.nodes or self.tags or self.teams)
+        return not (self.nodes or self.tags or self.teams or self.producers)
 
     def until(self, at: datetime) -> datetime | None:
         """When the window that holds at this moment ends; None where none holds."""
@@ -137,12 +138,16 @@ def group_seconds(
 
 
 def silenced(
-    root: Facts | None, members: Sequence[Facts], silences: Iterable[Silence], at: datetime
+    root: Facts | None,
+    members: Sequence[Facts],
+    silences: Iterable[Silence],
+    at: datetime,
+    producer: int | None = None,
 ) -> tuple[Silence, datetime] | None:
     """The silence under which nobody is told of an incident, and when it ends (the last to end of several).
 
-    The root decides: planned work on it explains what lies below. Where the root is no node (a quiet producer), every
-    node has to be covered.
+    The root decides: planned work on it explains what lies below. Where the root is a ``producer``, that one has to be
+    covered, or every node that it tells of.
     """
     about = [root] if root is not None else list(members)
     found: list[tuple[Silence, datetime]] = []
@@ -150,7 +155,11 @@ def silenced(
         end = silence.until(at)
         if end is None:
             continue
-        if silence.everything() or (about and all(silence.covers(n) for n in about)):
+        if (
+            silence.everything()
+            or producer in silence.producers
+            or (about and all(silence.covers(n) for n in about))
+        ):
             found.append((silence, end))
     return max(found, key=lambda f: f[1], default=None)
 

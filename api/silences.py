@@ -25,6 +25,7 @@ class SilenceOut(Out):
     nodes: list[UUID]
     tags: list[str]
     teams: list[UUID]
+    producers: list[int]
     starts_at: datetime
     ends_at: datetime
     repeats: Literal["", "daily", "weekly"]
@@ -41,9 +42,14 @@ class NewSilence(Given):
         description="maintenance is planned: checks under it end as muted, and it keeps out of uptime",
     )
     reason: Text = Field(min_length=1, max_length=500)
-    nodes: list[UUID] = Field([], max_length=1000, description="nodes, tags and teams all empty: everything")
+    nodes: list[UUID] = Field(
+        [], max_length=1000, description="nodes, tags, teams and producers all empty: everything"
+    )
     tags: list[Text] = Field([], max_length=200, description="Nodes with one of these tags too")
     teams: list[UUID] = Field([], max_length=200, description="Nodes of these teams too")
+    producers: list[int] = Field(
+        [], max_length=200, description="Incidents about one of these producers too: it is quiet, or refused"
+    )
     starts_at: When | None = Field(None, description="Now where it is left out")
     ends_at: When
     repeats: Literal["", "daily", "weekly"] = Field("", description="The same window again")
@@ -55,6 +61,7 @@ class SilenceChange(Given):
     nodes: list[UUID] | None = None
     tags: list[Text] | None = None
     teams: list[UUID] | None = None
+    producers: list[int] | None = None
     starts_at: When | None = None
     ends_at: When | None = None
     repeats: Literal["", "daily", "weekly"] | None = None

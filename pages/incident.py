@@ -159,7 +159,7 @@ def _acts(i: Mapping[str, Any]) -> Component:
             ),
             html.Button("Take it back", id="incident-unack", className="btn" + ("" if done else " gone")),
             _act("assign", "Assign", "user", i),
-            _act("silence", "Silence", "eye-off", i) if i["root"] else None,
+            _act("silence", "Silence", "eye-off", i),
             _act("resolve", "Resolve", "circle-check", i),
         ]
     return html.Div(
@@ -257,7 +257,7 @@ def comment(said: Said) -> Done:
 
 def open_silence(id_: str | None, _: Mapping[str, int]) -> Opened:
     i = _row(id_)
-    name = i["root"]["name"] if i["root"] else ""
+    name = (i["root"] or i["producer"])["name"]
     return Opened(
         [
             _forms.statement(f"Nobody is told about {name} until then. If it is open still, people are told at the end."),

@@ -70,6 +70,10 @@ def _body(now: Mapping[str, Any]) -> list[Any]:
             _forms.choice(FORM, "about", "Of", _ABOUT, now["about"], allowDeselect=False),
         ),
         *_covers.body(FORM, now, "None"),
+        _forms.several(
+            FORM, "producers", "Producers: that nothing comes of them", _producers(), now["producers"], searchable=True,
+            clearable=True, placeholder="" if now["producers"] else "None",
+        ),
         _forms.text(
             FORM, "reason", "Why", now["reason"], withAsterisk=True, placeholder="Migration of the warehouse, DATA-1234"
         ),
@@ -90,19 +94,25 @@ def _body(now: Mapping[str, Any]) -> list[Any]:
 def _values(row: Mapping[str, Any] | None) -> dict[str, Any]:
     if row is None:
         return {
-            "kind": "silence", "about": "some", "nodes": [], "tags": [], "teams": [], "reason": "", "starts_at": None,
-            "length": "60", "ends_at": None, "repeats": "",
+            "kind": "silence", "about": "some", "nodes": [], "tags": [], "teams": [], "producers": [], "reason": "",
+            "starts_at": None, "length": "60", "ends_at": None, "repeats": "",
         }  # fmt: skip
-    some = row["nodes"] or row["tags"] or row["teams"]
+    some = row["nodes"] or row["tags"] or row["teams"] or row["producers"]
     return {
         "kind": row["kind"],
         "about": "some" if some else "all",
+        "producers": [str(p) for p in row["producers"]],
         "reason": row["reason"],
         "starts_at": _shown(row["starts_at"]),
         "length": None,
         "ends_at": _shown(row["ends_at"]),
         "repeats": row["repeats"],
     } | _covers.values(row)
+
+
+def _producers() -> list[dict[str, str]]:
+    with _deps.dlv().record.tx() as conn:
+        return [{"value": str(k), "label": v} for k, v in lists.producer_names(conn).items()]
 
 
 def _shown(at: datetime) -> str:
@@ -124,13 +134,14 @@ def read(said: Mapping[str, Any], was: Mapping[str, Any] | None = None) -> dict[
     """What a form says as the store takes it. A length counts from the beginning, or from now."""
     out: dict[str, Any] = {k: said.get(k) or "" for k in ("kind", "reason", "repeats")}
     covers = _covers.read({k: said.get(k) for k in _covers.FIELDS})
+    covers["producers"] = list(said.get("producers") or [])
     named = any(covers.values())
     if said.get("about") == "all":
         if named:
             raise Invalid("everything is more than what is named", field="about", hint="take the names away")
         covers = {k: [] for k in covers}
     elif not named:
-        raise Invalid("name a node, a tag or a team", field="nodes", hint="or choose Everything")
+        raise Invalid("name a node, a tag, a team or a producer", field="nodes", hint="or choose Everything")
     starts = _when(said.get("starts_at"), "starts_at")
     if starts:
         out["starts_at"] = starts
@@ -255,12 +266,14 @@ def rows(filters: dict[str, Any], sort: str | None, descending: bool, limit: int
             conn, NAME, wanted,
             sort=sort, descending=descending if sort else True, limit=limit, offset=offset,
         )  # fmt: skip
-        teams = lists.team_names(conn)
+        teams, sending = lists.team_names(conn), lists.producer_names(conn)
     names = _covers.names_of(found)
-    return [_cells(s, teams, names) for s in found], total
+    return [_cells(s, teams, names, sending) for s in found], total
 
 
-def _cells(s: Mapping[str, Any], teams: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+def _cells(
+    s: Mapping[str, Any], teams: Mapping[str, str], names: Mapping[str, str], sending: Mapping[int, str]
+) -> dict[str, Any]:
     looks = {"active": ("warn", "Holds now"), "upcoming": ("unknown", "To come"), "over": ("ok", "Over")}
     state, word = looks[s["state"]]
     ended = s["ended_at"] or s["ends_at"]
@@ -269,7 +282,8 @@ def _cells(s: Mapping[str, Any], teams: Mapping[str, str], names: Mapping[str, s
     return {
         "id": str(s["id"]),
         "name": s["reason"],
-        "what": _covers.said(s, teams, names) or ["Everything"],
+        "what": [*_covers.said(s, teams, names), *(f"producer {sending[p]}" for p in s["producers"])]
+        or ["Everything"],
         "reason": {"a": s["reason"], "b": f"{kind} by {s['created_by']}"},
         "state": {"state": state, "word": word},
         "starts_at": {

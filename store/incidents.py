@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from alerts.incident import hold, relapse
 from errors import Changed, Conflict, Invalid, NotFound
-from store import audit, silences
+from store import audit, decisions, silences
 from store.audit import Actor
 from store.record import Conn
 
@@ -357,6 +357,8 @@ def resolve(conn: Conn, actor: Actor, id_: UUID, reason: str, version: int | Non
         raise Invalid("say in 1 to 1000 characters why it is closed", field="reason")
     row = _locked(conn, id_, version, {})
     if row["status"] == "open":
+        # nobody weighs what is over: what was seen of it until now is noted now or never
+        decisions.note_runs_and_results(conn, id_, datetime.now(UTC))
         conn.execute(
             """update incident set status = 'resolved', resolved_at = now(),
                       notify_at = case when told_at is not null then now() end where id = %s""",
@@ -370,16 +372,12 @@ def resolve(conn: Conn, actor: Actor, id_: UUID, reason: str, version: int | Non
 
 
 def silence(conn: Conn, actor: Actor, id_: UUID, ends_at: datetime, reason: str) -> dict[str, Any]:
-    """Tell nobody of it until ``ends_at``: a silence over its root, which is told of then if it is open still."""
+    """Tell nobody of it until ``ends_at``: a silence over its root, a node or a producer, which is told of then if it
+    is open still."""
     row = _locked(conn, id_, None, {})
-    if row["root_node"] is None:
-        raise Conflict(
-            "an incident about a producer has no node to silence", field="id", hint="acknowledge it instead"
-        )
+    root = {"producers": [row["producer_id"]]} if row["root_node"] is None else {"nodes": [row["root_node"]]}
     made = silences.create(
-        conn,
-        actor,
-        {"nodes": [row["root_node"]], "ends_at": ends_at, "reason": reason, "starts_at": datetime.now(UTC)},
+        conn, actor, root | {"ends_at": ends_at, "reason": reason, "starts_at": datetime.now(UTC)}
     )
     until = made["ends_at"].astimezone(UTC)
     text = f"Silenced by {actor.name} until {until:%Y-%m-%d %H:%M} UTC: {made['reason']}"

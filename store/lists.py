@@ -185,8 +185,8 @@ LISTS = {
         "n.seq",
     ),
     "silences": List(
-        """s.id, s.kind, s.reason, s.nodes, s.tags, s.teams, s.starts_at, s.ends_at, s.repeats, s.created_by, s.ended_at,
-           s.version, s.state""",
+        """s.id, s.kind, s.reason, s.nodes, s.tags, s.teams, s.producers, s.starts_at, s.ends_at, s.repeats,
+           s.created_by, s.ended_at, s.version, s.state""",
         f"({SILENCE}) s",
         "s.reason || ' ' || s.created_by || ' ' || words(s.tags)",
         {"state": "s.state = any(%(state)s)", "kind": "s.kind = any(%(kind)s)"},
@@ -276,6 +276,11 @@ def said_in_audit(conn: Conn) -> dict[str, list[str]]:
 def team_names(conn: Conn) -> dict[str, str]:
     """Name of every team by its id, retired ones too."""
     return {str(r["id"]): r["name"] for r in conn.execute("select id, name from team")}
+
+
+def producer_names(conn: Conn) -> dict[int, str]:
+    """Name of every producer by its id, retired ones too."""
+    return {r["id"]: r["name"] for r in conn.execute("select id, name from producer order by name")}
 
 
 def kept(conn: Conn) -> tuple[int, int]:

@@ -43,6 +43,25 @@ def get(conn: Conn, producer_id: int) -> dict[str, Any]:
     return row
 
 
+def known(conn: Conn, value: Any) -> list[int]:
+    """Ids of producers that exist, each once, in the order they were given; :class:`errors.Invalid` names
+    ``producers``.
+    """
+    if not isinstance(value, list | tuple) or len(value) > 200:
+        raise Invalid("producers is not a list of at most 200 ids", field="producers")
+    try:
+        ids = list(dict.fromkeys(int(v) for v in value))
+    except (TypeError, ValueError):
+        raise Invalid(
+            "producers has an entry that is no id", field="producers", hint="ids are numbers"
+        ) from None
+    there = {r["id"] for r in conn.execute("select id from producer where id = any(%s)", (ids,))}
+    for i in ids:
+        if i not in there:
+            raise Invalid(f"no producer has the id {i}", field="producers")
+    return ids
+
+
 def page(conn: Conn, limit: int, after: str | None = None) -> list[dict[str, Any]]:
     """By name, those after ``after``."""
     return conn.execute(

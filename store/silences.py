@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 from alerts.routing import EVERY, Silence
 from errors import Changed, Invalid, NotFound
-from store import audit, incidents, settable
+from store import audit, incidents, producers, settable
 from store.alert_rules import facts, ids_of, words_of
 from store.audit import Actor
 from store.record import Conn
 
-FIELDS = ("kind", "reason", "nodes", "tags", "teams", "starts_at", "ends_at", "repeats")
+FIELDS = ("kind", "reason", "nodes", "tags", "teams", "producers", "starts_at", "ends_at", "repeats")
 #: the longest window; what is longer is a check or a rule that should be removed
 LONGEST = timedelta(days=90)
 
@@ -56,8 +56,8 @@ def page(
 def active(conn: Conn, at: datetime) -> list[Silence]:
     """The silences that hold at this moment, as :mod:`alerts.routing` takes them; merged nodes are followed."""
     rows = conn.execute(
-        """select s.id, s.kind, s.reason, s.tags, s.teams, s.starts_at, s.ends_at, s.repeats,
-                  s.nodes || array(select a.node_id from alias a where a.id = any(s.nodes)) as nodes
+        """select s.id, s.kind, s.reason, s.tags, s.teams, s.producers, s.starts_at, s.ends_at,
+                  s.repeats, s.nodes || array(select a.node_id from alias a where a.id = any(s.nodes)) as nodes
              from silence s
             where s.ended_at is null and s.starts_at <= %(at)s and (s.repeats <> '' or s.ends_at > %(at)s)
             order by s.starts_at, s.id""",
@@ -73,6 +73,7 @@ def active(conn: Conn, at: datetime) -> list[Silence]:
             nodes=frozenset(r["nodes"]),
             tags=frozenset(r["tags"]),
             teams=frozenset(r["teams"]),
+            producers=frozenset(r["producers"]),
             repeats=r["repeats"],
         )
         for r in rows
@@ -102,6 +103,7 @@ def create(conn: Conn, actor: Actor, said: Mapping[str, Any]) -> dict[str, Any]:
         "nodes": [],
         "tags": [],
         "teams": [],
+        "producers": [],
         "repeats": "",
         "starts_at": now,
     } | checked(conn, said)
@@ -115,9 +117,10 @@ def create(conn: Conn, actor: Actor, said: Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid("it would be over already", field="ends_at", hint="times are in UTC")
     id_ = uuid4()
     conn.execute(
-        """insert into silence (id, kind, reason, nodes, tags, teams, starts_at, ends_at, repeats, created_by)
-           values (%(id)s, %(kind)s, %(reason)s, %(nodes)s, %(tags)s, %(teams)s, %(starts_at)s, %(ends_at)s,
-                   %(repeats)s, %(by)s)""",
+        """insert into silence (id, kind, reason, nodes, tags, teams, producers, starts_at, ends_at, repeats,
+                                created_by)
+           values (%(id)s, %(kind)s, %(reason)s, %(nodes)s, %(tags)s, %(teams)s, %(producers)s, %(starts_at)s,
+                   %(ends_at)s, %(repeats)s, %(by)s)""",
         new | {"id": id_, "by": actor.name},
     )
     audit.write(conn, actor, "silence.create", "silence", id_, None, new)
@@ -206,6 +209,8 @@ def checked(conn: Conn, said: Mapping[str, Any]) -> dict[str, Any]:
             out[field] = value
         elif field == "tags":
             out[field] = words_of(value, field)
+        elif field == "producers":
+            out[field] = producers.known(conn, value)
         else:
             out[field] = ids_of(conn, value, field)
     return out

@@ -117,7 +117,8 @@ def _tell_one(
         if not channels.KINDS[one["kind"]].hears(one["fields"], telling.event, telling.loud):
             continue
         todo.append((channel, one["name"], telling, before))
-    held = routing.silenced(root, nodes, quiet, now) if row["status"] == "open" else None
+    producer = row["producer_id"] if row["root_type"] == "producer" else None
+    held = routing.silenced(root, nodes, quiet, now, producer) if row["status"] == "open" else None
     if held and any(t[2].loud for t in todo):
         _keep_back(conn, row, todo, routes, *held)
         return

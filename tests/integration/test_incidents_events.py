@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -15,6 +16,8 @@ from graph.driver import connect
 from ingest import demo
 from ingest.fold import fold_pending, rejudge
 from settings import Settings
+from store import incidents as store
+from store.audit import SYSTEM
 from store.record import Record
 from tests.integration import by_hand
 from tests.integration.alarms import a_rule, a_webhook
@@ -303,3 +306,13 @@ def test_what_turned_it_stands_in_the_timeline(record: Record, graph: Any, settl
         conn.execute("update incident set weigh_at = now()")
     decide(record, graph, settled)
     assert len(answers.timeline(dlv, item["id"])["items"]) == len(lines)
+    # what was seen since nobody looks at once a person has closed it
+    with record.tx() as conn:
+        conn.execute(
+            "insert into check_result (check_id, slot_at, status, reason) values (%s, %s, 'warn', 'few rows')",
+            (check, moment),
+        )
+        store.resolve(conn, SYSTEM, UUID(item["id"]), "the disk is larger now")
+    last = answers.timeline(dlv, item["id"])["items"][:2]
+    assert [e["kind"] for e in last] == ["resolved", "check"]
+    assert last[1]["text"] == "rows on wh.mart.t0: warn, few rows"

@@ -195,8 +195,10 @@ def test_a_recovery_and_a_relapse(small: Breaking) -> None:
 def test_a_red_hub_with_many_below_it_writes_one_transition(
     record: Record, graph: Any, settled: Settings
 ) -> None:
-    below = 50_000 + 5_000
-    big = Breaking(record, graph, settled, hub(50_000), NOW - timedelta(days=1))
+    jobs = 82_000
+    below = jobs + jobs // 10
+    assert below > 90_000
+    big = Breaking(record, graph, settled, hub(jobs), NOW - timedelta(days=1))
     big.turn(ROOT, "failed", NOW, noted=NOW)
     big.tell(NOW)
     big.tell(NOW + GROUP)

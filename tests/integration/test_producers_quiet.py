@@ -17,10 +17,11 @@ from telling import day, event, node, producer, states, tell, transitions
 from auth.keys import digest
 from checks import airflow
 from connections import opening
+from errors import Invalid
 from graph.driver import Graph
 from ingest import gap
 from settings import Settings
-from store import keys, producers, silences
+from store import incidents, keys, producers, silences
 from store.audit import SYSTEM
 from store.record import Record
 from workers import alerting, delivery
@@ -384,6 +385,37 @@ def test_planned_work_on_all_that_a_producer_tells_of_keeps_its_silence_back(
     assert statuses(record) == ["silenced"]
     delivery.tell(record, settings, day(0, 91))
     assert statuses(record) == ["silenced", "pending"]
+
+
+def test_an_incident_about_a_producer_is_silenced_as_any_other(record: Record, settings: Settings) -> None:
+    p, other = producer(record), producer(record, "other")
+    heard(record, p, quarter("a", 0), day(0, 5))
+    heard(record, other, quarter("b", 0), day(0, 5))
+    a_rule(record, a_webhook(record, settings, "https://hooks.example.com/x"))
+    with record.tx() as conn:
+        producers.expect(conn, SYSTEM, p, timedelta(minutes=30))
+        producers.expect(conn, SYSTEM, other, timedelta(minutes=30))
+    now = datetime.now(UTC)
+    watching.step(record, now)
+    with record.tx() as conn:
+        [mine] = conn.execute("select id from incident where producer_id = %s", (p,)).fetchall()
+        incidents.silence(conn, SYSTEM, mine["id"], now + timedelta(minutes=30), "their cluster moves")
+        [made] = silences.page(conn)
+        assert made["producers"] == [p] and not made["nodes"]
+        assert "Silenced by" in incidents.entries(conn, mine["id"])[0]["text"]
+        for wrong in ([0], ["x"], "7"):
+            with pytest.raises(Invalid) as e:
+                silences.edit(conn, SYSTEM, made["id"], {"producers": wrong}, made["version"])
+            assert e.value.field == "producers"
+    told = "select i.producer_id, n.status from notification n join incident i on i.id = n.incident_id order by n.seq"
+    soon = now + timedelta(minutes=5)
+    delivery.tell(record, settings, soon)
+    assert {(t["producer_id"], t["status"]) for t in record.all(told)} == {
+        (p, "silenced"),
+        (other, "pending"),
+    }
+    delivery.tell(record, settings, now + timedelta(minutes=31))
+    assert [(t["producer_id"], t["status"]) for t in record.all(told)][-1] == (p, "pending")
 
 
 def statuses(record: Record) -> list[str]:

@@ -117,6 +117,11 @@ def test_the_root_decides_whether_it_is_quiet() -> None:
     assert silenced(None, [ORDERS], [ingest], NOON) == (ingest, NOON + HOUR)
     assert silenced(None, [ORDERS, REVENUE], [ingest], NOON) is None
     assert silenced(None, [], [ingest], NOON) is None
+    quiet_one = quiet(producers=frozenset([7]))
+    assert silenced(None, [REVENUE], [quiet_one], NOON, 7) == (quiet_one, NOON + HOUR)
+    assert silenced(None, [], [quiet_one], NOON, 7) == (quiet_one, NOON + HOUR)
+    assert silenced(None, [REVENUE], [quiet_one], NOON, 8) is None
+    assert silenced(REVENUE, [], [quiet_one], NOON) is None, "what it tells of may still fail"
     everything = quiet()
     assert silenced(None, [], [everything], NOON) == (everything, NOON + HOUR)
     assert silenced(ORDERS, [], [everything], NOON + HOUR) is None
