@@ -71,7 +71,7 @@ def _body(now: Mapping[str, Any]) -> list[Any]:
         ),
         *_covers.body(FORM, now, "None"),
         _forms.several(
-            FORM, "producers", "Producers: that nothing comes of them", _producers(), now["producers"], searchable=True,
+            FORM, "producers", "Producers that send nothing", _producers(), now["producers"], searchable=True,
             clearable=True, placeholder="" if now["producers"] else "None",
         ),
         _forms.text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import estate
@@ -10,6 +11,8 @@ from browsing import Site
 from test_admin import signed_in
 from test_lineage import until
 
+from store import incidents as store
+from store import producers
 from tests.conftest import eventually
 from workers import alerting
 
@@ -117,6 +120,30 @@ def test_a_responder_assigns_comments_silences_and_resolves(site: Site, page: An
     page.locator(".incident-head", has_text="Resolved").wait_for()
     assert page.get_by_role("button", name="Acknowledge").count() == 0
     eventually(lambda: entry(site, "resolved"))
+
+
+def test_a_quiet_producer_is_silenced_from_its_incident(site: Site, page: Any) -> None:
+    with site.web.record.tx() as conn:
+        shop = producers.for_key(conn, "shop", None)
+        quiet = store.open_producer(conn, shop, "no event for 2 h, expected every 30 min", datetime.now(UTC))
+    page.goto(f"{site.url}/incidents/{quiet}")
+    page.get_by_role("button", name="Silence", exact=True).click()
+    page.get_by_text("Nobody is told about shop until then").wait_for()
+    page.locator('.form [id*=\'"field":"reason"\']').locator("visible=true").first.fill("their cluster moves")
+    page.locator(".form-save:not(.gone)", has_text="Silence").locator("visible=true").click()
+    page.locator(".timeline", has_text="Silenced by the-responder").wait_for()
+    page.goto(f"{site.url}/silences")
+    row = page.locator(".ag-row", has_text="their cluster moves").first
+    row.wait_for()
+    assert "producer shop" in row.inner_text()
+    page.locator('[data-mode="edit"]').first.click()
+    page.locator(".form .mantine-Pill-root", has_text="shop").wait_for()
+    page.locator('.form [id*=\'"field":"reason"\']').locator("visible=true").first.fill("it moved")
+    page.locator(".form-save:not(.gone)").locator("visible=true").click()
+    page.locator(".ag-row", has_text="it moved").first.wait_for()
+    assert site.web.record.one("select producers, nodes, reason from silence") == {
+        "producers": [shop], "nodes": [], "reason": "it moved",
+    }  # fmt: skip
 
 
 def test_a_viewer_reads_and_is_offered_nothing_to_change(site: Site, chromium: Any, incident: str) -> None:
