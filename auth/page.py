@@ -25,6 +25,7 @@ _FRAME = """<!doctype html>
 <form method="post" action="{{ action }}">
 {% if csrf %}<input type="hidden" name="csrf_token" value="{{ csrf }}">{% endif %}
 <input type="hidden" name="next" value="{{ next }}">
+{% if account %}<input type="text" name="username" value="{{ account }}" autocomplete="username" readonly hidden>{% endif %}
 {% for f in fields %}<label for="{{ f.id }}">{{ f.label }}</label>
 <input id="{{ f.id }}" name="{{ f.id }}" type="{{ f.type }}" autocomplete="{{ f.autocomplete }}" value="{{ f.value or '' }}" maxlength="200" required autocapitalize="none" spellcheck="false"{% if f.focus %} autofocus{% endif %}{% if error %} aria-describedby="error"{% endif %}>
 {% endfor %}<button type="submit">{{ button }}</button></form>
@@ -65,7 +66,7 @@ def install(server: Flask, record: Record) -> None:
         who = check(PERSON, principal())
         onward = safe_next(request.values.get("next", ""))
         if request.method != "POST":
-            return _no_store(_password_form(onward, who.must_change))
+            return _no_store(_password_form(onward, who.name, who.must_change))
         try:
             if request.form.get("new_password", "") != request.form.get("again", ""):
                 raise DlvError("the two new passwords differ", field="again")
@@ -80,7 +81,7 @@ def install(server: Flask, record: Record) -> None:
             )
         except DlvError as e:
             status = 422 if e.status == 500 else e.status
-            return _no_store(_password_form(onward, who.must_change, e), status)
+            return _no_store(_password_form(onward, who.name, who.must_change, e), status)
         return _private(make_response(redirect(onward, code=303)))
 
     def sign_out() -> AnyResponse:
@@ -156,7 +157,7 @@ def _sign_in_form(onward: str, username: str = "", error: DlvError | None = None
     )
 
 
-def _password_form(onward: str, must: bool, error: DlvError | None = None) -> str:
+def _password_form(onward: str, account: str, must: bool, error: DlvError | None = None) -> str:
     fields: list[dict[str, object]] = [
         {
             "id": "current_password",
@@ -180,6 +181,7 @@ def _password_form(onward: str, must: bool, error: DlvError | None = None) -> st
         lead=lead,
         back=back,
         back_text="Sign out" if must else "Back",
+        account=account,  # or a password manager does not know whose new password it is
     )
 
 
@@ -194,6 +196,7 @@ def _form(
     lead: str = "",
     back: str = "",
     back_text: str = "",
+    account: str = "",
 ) -> str:
     csrf = request.cookies.get(tokens.CSRF_COOKIE, "") if action != "/sign-in" else ""
     return render_template_string(
@@ -207,6 +210,7 @@ def _form(
         csrf=csrf,
         back=back,
         back_text=back_text,
+        account=account,
         error=error.message[:1].upper() + error.message[1:] if error else "",
         hint=(error.hint or "") if error else "",
     )
