@@ -122,10 +122,15 @@ def _impact(i: Mapping[str, Any]) -> str:
 def _timeline(lines: Sequence[Mapping[str, Any]], cut: bool) -> str:
     head = "Earlier lines are left out.\n\n" if cut else ""
     rows = [
-        f"| {_when(e['at'])} | {say(e['text'])} | {say(e['actor']) if e['kind'] in _ACTS else ''} |"
+        f"| {_when(e['at'])} | {say(e['text'])}{_looks(e)} | {say(e['actor']) if e['kind'] in _ACTS else ''} |"
         for e in lines
     ]
     return head + "| when (UTC) | what | who |\n|---|---|---|\n" + "\n".join(rows)
+
+
+def _looks(e: Mapping[str, Any]) -> str:
+    """How long a check's result stayed."""
+    return f" ({e['looks']} times until {_when(e['until'])})" if (e.get("looks") or 0) > 1 else ""
 
 
 def _comment(e: Mapping[str, Any]) -> str:

@@ -76,7 +76,10 @@ def resolve(conn: Any, id_: str | UUID) -> UUID:
 
 
 def timeline(dlv: Dlv, id_: str | UUID, limit: int = ENTRIES, cursor: str | None = None) -> dict[str, Any]:
-    """{items: [{id, at, kind, text, actor, node, node_name, detail}], next}, those stored last first."""
+    """{items: [{id, at, kind, text, actor, node, node_name, detail, looks, until}], next}, those stored last first.
+
+    ``looks`` says of a check's result how often it was seen without another between, ``until`` when last.
+    """
     before = None
     if cursor:
         (said,) = cursors.decode(cursor, 1)
@@ -84,6 +87,7 @@ def timeline(dlv: Dlv, id_: str | UUID, limit: int = ENTRIES, cursor: str | None
     with dlv.record.read() as conn:
         key = resolve(conn, id_)
         rows = store.entries(conn, key, limit + 1, before)
+        looks = store.looks(conn, [r["id"] for r in rows if r["kind"] == "check"])
     items = [
         {
             "id": r["id"],
@@ -94,6 +98,8 @@ def timeline(dlv: Dlv, id_: str | UUID, limit: int = ENTRIES, cursor: str | None
             "node": _str(r["node_id"]),
             "node_name": r["node_name"],
             "detail": r["detail"],
+            "looks": looks[r["id"]]["looks"] if r["id"] in looks else None,
+            "until": iso(looks[r["id"]]["until"]) if r["id"] in looks else None,
         }
         for r in rows[:limit]
     ]

@@ -106,6 +106,10 @@ class EntryOut(Out):
     node: UUID | None
     node_name: str | None
     detail: dict[str, Any] | None
+    looks: int | None = Field(
+        description="Of a check's result: how often it was seen with no other between; null: no line of a check"
+    )
+    until: datetime | None = Field(description="When it was seen last")
 
 
 class WholeIncident(IncidentOut):

@@ -306,7 +306,10 @@ def timeline(lines: Iterable[Mapping[str, Any]], more: bool) -> Component:
                     [
                         html.Div(e["text"], className="text" + (" note" if e["kind"] == "commented" else "")),
                         html.Div(
-                            [words.stamp(e["at"]), f" · {e['actor']}" if e["actor"] else "", f" · {words.ago(e['at'])}"],
+                            [
+                                words.stamp(e["at"]), f" · {e['actor']}" if e["actor"] else "", f" · {words.ago(e['at'])}",
+                                f" · {e['looks']:,} times until {words.stamp(e['until'])}" if (e["looks"] or 0) > 1 else "",
+                            ],
                             className="muted",
                         ),
                     ]

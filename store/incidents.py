@@ -176,6 +176,37 @@ def entries(conn: Conn, id_: UUID, limit: int = 200, before: int | None = None) 
     ).fetchall()
 
 
+#: a result that goes on is counted so far
+MOST_LOOKS = 10_000
+
+
+def looks(conn: Conn, ids: list[int]) -> dict[int, dict[str, Any]]:
+    """{id of a line about a check's result: looks, how often it was seen since with no other between, and until, when
+    last}: the timeline has one line where a result changes, however long it stays.
+    """
+    rows = conn.execute(
+        """with line as (
+             select e.id, i.resolved_at, (e.detail ->> 'check')::uuid as check_id, e.detail ->> 'status' as status,
+                    (e.detail ->> 'slot_at')::timestamptz as slot_at,
+                    (select min((n.detail ->> 'slot_at')::timestamptz) from incident_entry n
+                      where n.incident_id = e.incident_id and n.kind = 'check'
+                        and n.detail ->> 'check' = e.detail ->> 'check'
+                        and (n.detail ->> 'slot_at')::timestamptz > (e.detail ->> 'slot_at')::timestamptz) as changed
+               from incident_entry e join incident i on i.id = e.incident_id
+              where e.id = any(%s) and e.kind = 'check')
+           select l.id, r.looks, r.until
+             from line l cross join lateral (
+               select count(*) as looks, max(x.slot_at) as until
+                 from (select c.slot_at from check_result c
+                        where c.check_id = l.check_id and c.slot_at >= l.slot_at and c.status = l.status
+                          and c.slot_at < coalesce(l.changed, 'infinity')
+                          and c.slot_at <= coalesce(l.resolved_at, 'infinity')
+                        order by c.slot_at limit %s) x) r""",
+        (ids, MOST_LOOKS),
+    ).fetchall()
+    return {r["id"]: {"looks": r["looks"], "until": r["until"]} for r in rows}
+
+
 def note(
     conn: Conn,
     id_: UUID,

@@ -268,13 +268,21 @@ def test_the_result_that_ends_it_stands_in_the_timeline_before_the_end(small: Br
         small.decide(minute(6 * n))
     judged(minute(181), "ok", "ok")
     assert small.open() == []
-    lines = [(e["kind"], e["text"]) for e in answers.timeline(small.dlv, found["id"])["items"]][::-1]
+    entries = answers.timeline(small.dlv, found["id"])["items"][::-1]
+    assert [(e["looks"], e["until"]) for e in entries if e["kind"] == "check"] == [
+        (30, status.iso(minute(174))), (1, status.iso(minute(181))),
+    ]  # fmt: skip
+    assert all(e["looks"] is None for e in entries if e["kind"] != "check")
+    lines = [(e["kind"], e["text"]) for e in entries]
     name = f"rows on {answers.get(small.dlv, found['id'])['root']['name']}"
     assert [t for k, t in lines if k == "check"] == [f"{name}: fail, rows", f"{name}: ok, rows"]
     assert lines.index(("check", f"{name}: ok, rows")) < lines.index(
         ("resolved", "All members are good again")
     )
-    assert f"{name}: ok, rows" in answers.postmortem(small.dlv, found["id"])[1]
+    said = answers.postmortem(small.dlv, found["id"])[1]
+    assert (
+        f"{name}: ok, rows |" in said and f"{name}: fail, rows (30 times until 2026-11-27 08:54:00) |" in said
+    )
 
 
 def test_what_no_run_makes_was_last_good_when_its_check_said_so(small: Breaking) -> None:
