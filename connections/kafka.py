@@ -1,205 +1,522 @@
-"""Kafka by librdkafka. It resolves names and opens its sockets by itself, so the guard looks before it does: at the
-bootstrap servers, and at every broker that the cluster names (docs/decisions/0019 says what that leaves).
+"""Kafka by kafka-python, whose sockets this room opens: the address that the guard let pass is the one that is connected
+to, at every connect, of bootstrap servers and of every broker that the cluster names (docs/decisions/0019).
+
+A client is asked by the thread that made it and runs no thread of its own, so that nothing is left of it once it is
+closed, and no question lasts longer than it may. One thing is not ended in time: a name that the system's resolver is
+still looking up, as for every other kind.
 """
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import logging
-import re
+import os
+import secrets
 import socket
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from kafka import KafkaAdminClient
+from kafka import errors as kafka_errors
+from kafka.future import Future
+from kafka.net import KafkaNetSocket
+from kafka.net.compat import KafkaNetClient
+from kafka.net.connection import KafkaConnection
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+from kafka.protocol.admin import DescribeGroupsRequest
+from kafka.protocol.metadata import CoordinatorType, FindCoordinatorRequest, MetadataRequest
 
 from connections import http, tls
 from connections.guard import Refused
 from connections.kind import Field, Kind, pairs
-from connections.ladder import Failed, Ladder, alert_words, tls_words
+from connections.ladder import Failed, Ladder, chain, name_words, route_words, tls_words
 from connections.link import Link
 from errors import DlvError
 
-#: seconds that are waited for a better reason once every broker is known to be down
-SETTLE = 0.3
+T = TypeVar("T")
+
 #: Kafka's own topic, which every cluster has or makes by itself: who may not see even this one may see none
 OFFSETS = "__consumer_offsets"
+#: seconds that a bootstrap server is ahead of the next: one that hangs must not use up the time of one that answers
+HEAD_START = 0.5
+#: seconds after which a question that Kafka could not answer yet is asked again
+AGAIN = 0.1
+#: bytes of an answer at most; a cluster of ten thousand topics lists them in some megabytes
+MOST_BYTES = 100_000_000
 
-_quiet = logging.getLogger("dlv.librdkafka")
+# it logs each connection that fails, and at debug level its whole configuration
+_quiet = logging.getLogger("kafka")
 _quiet.addHandler(logging.NullHandler())
 _quiet.propagate = False
+_quiet.setLevel(logging.CRITICAL + 1)
 
 
 class KafkaAway(DlvError):
-    """The cluster does not answer. ``reason`` is librdkafka's name for why, such as _RESOLVE, _AUTHENTICATION, _SSL."""
+    """No broker answers as it should. ``step`` is how far it came: name, route, tls, sign-in."""
 
     code = "kafka_away"
     status = 502
 
-    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+    def __init__(self, step: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.reason = reason
+        self.step = step
 
 
-def config(link: Link) -> dict[str, Any]:
-    """librdkafka's settings of this link, from structured fields alone. Every bootstrap server passes the guard here;
-    raises :class:`connections.guard.Refused` where one is refused."""
-    for host, port in pairs(link.fields["bootstrap"]):
-        _looked_at(link, host, port)
+# ---------------------------------------------------------------- sockets
+
+
+@dataclass
+class _Way:
+    """How the sockets of one client are opened, until ``end`` (of the monotonic clock), and what came of it.
+
+    ``refused``: what the guard said; it ends every question, for kafka-python takes it for a broker that is down.
+    ``sockets``: all that were opened. kafka-python does not close those whose connecting or handshake is broken off.
+    """
+
+    link: Link
+    end: float
+    refused: Refused | None = None
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def left(self) -> float:
+        return self.end - time.monotonic()
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses that may be connected to. Raises :class:`OSError` also where there is no time to look them up."""
+        if self.left() <= 0:
+            raise TimeoutError("timed out")
+        try:
+            return self.link.guard.resolve(host, port)
+        except Refused as e:
+            message = e.message
+            if (host, port) not in pairs(self.link.fields["bootstrap"]):
+                named = message.replace(" is refused", ", which is refused", 1)
+                message = f"the cluster names a broker at {named}"
+            self.refused = Refused(message, field=e.field, hint=e.hint)
+            raise self.refused from None
+
+    def kept(self, sock: socket.socket) -> _Socket:
+        self.sockets.append(sock)
+        return _Socket(sock)
+
+
+class _Socket:
+    """A socket that tells of its end after what came before it. kafka-python drops what it reads in one go with the end of
+    the connection, and so Kafka's no to a sign-in, which comes just before it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.inner = sock
+        self._came = False
+        self._end: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def recv(self, size: int) -> bytes:
+        if self._end is not None:
+            raise self._end
+        try:
+            data = self.inner.recv(size)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._came = False
+            raise
+        except OSError as e:
+            if not self._came:
+                raise
+            self._end = e
+            raise BlockingIOError from None
+        if not data and self._came:
+            self._came = False
+            raise BlockingIOError
+        self._came = bool(data)
+        return data
+
+
+#: token → the way of a client that is open; kafka-python hands on nothing but a URL to what opens its sockets
+_ways: dict[str, _Way] = {}
+SCHEME = "dlv-guard"
+
+
+class GuardedSocket(KafkaNetSocket):
+    """What kafka-python opens every socket of a client by whose ``proxy_url`` is of our scheme."""
+
+    SCHEMES = (SCHEME,)
+
+    def __init__(self, proxy_url: str) -> None:
+        self._way = _ways.get(urlsplit(proxy_url).netloc)
+
+    def dns_lookup(
+        self, host: str, port: int, raise_error: bool = False
+    ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        """By number, so that nothing is looked up again. What is refused, or does not resolve, is raised and thereby the
+        connection's end."""
+        if self._way is None:
+            raise kafka_errors.KafkaConnectionError("the client is closed")
+        return [
+            (
+                socket.AF_INET6 if ipaddress.ip_address(a).version == 6 else socket.AF_INET,
+                socket.SOCK_STREAM,
+                socket.IPPROTO_TCP,
+                "",
+                (a, port),
+            )
+            for a in self._way.addresses(host, port)
+        ]
+
+    async def connect(
+        self, net: Any, addrinfo: Any, socket_options: Any = (), timeout_at: float | None = None
+    ) -> _Socket:
+        """As kafka-python does it, which tells no more than the name of an error, and leaves the socket open then."""
+        assert self._way is not None
+        family, kind, proto, _, address = addrinfo
+        sock = self._way.kept(self.socket(family, kind, proto))
+        try:
+            sock.setblocking(False)
+            for option in socket_options:
+                sock.setsockopt(*option)
+            code = sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                await net.wait_write(sock, timeout_at=timeout_at)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+        except (OSError, OverflowError, kafka_errors.KafkaTimeoutError) as e:
+            sock.close()
+            raise kafka_errors.KafkaConnectionError(e) from None
+        return sock
+
+
+class _Context:
+    """A TLS context for kafka-python, which needs no more of it than this."""
+
+    def __init__(self, context: ssl.SSLContext, way: _Way) -> None:
+        self._context = context
+        self._way = way
+
+    def wrap_socket(self, sock: _Socket, **how: Any) -> _Socket:
+        return self._way.kept(self._context.wrap_socket(sock.inner, **how))
+
+
+# ---------------------------------------------------------------- the client
+
+
+class _Loop(NetworkSelector):  # type: ignore[misc]
+    """kafka-python's loop, turned by the thread that asks and no longer than it may ask."""
+
+    def __init__(self, way: _Way, **config: Any) -> None:
+        super().__init__(**config)
+        self._way = way
+
+    def start(self) -> None:
+        """No thread is begun: it would wait without an end, and outlive a client whose bootstrap fails."""
+
+    def run(self, coro: Any, *args: Any) -> Any:
+        asked = self.call_soon_with_future(coro, *args)
+        while not asked.is_done and self._way.refused is None and (left := self._way.left()) > 0:
+            self.poll(timeout_ms=left * 1000)
+        if self._way.refused is not None:
+            raise self._way.refused
+        if not asked.is_done:
+            raise TimeoutError("timed out")
+        if asked.exception is not None:
+            raise asked.exception
+        return asked.value
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]
+    """Connections, begun at the bootstrap servers. kafka-python's own beginning tries them again until the time is over
+    and then does not say why; this one tries each once and keeps what was wrong in ``failed``, by (host, port)."""
+
+    def __init__(self, net: _Loop, **config: Any) -> None:
+        super().__init__(net, **config)
+        self.failed: dict[tuple[str, int], BaseException] = {}
+        self.listed: Any = None
+        self._beginning: Future | None = None
+
+    def bootstrap_async(self, timeout_ms: float | None = None, refresh: bool = True) -> Future:
+        if self._beginning is None:
+            self._beginning = self._bootstrap_future = self.call_soon(self._first_list)
+        return self._beginning
+
+    async def _first_list(self) -> None:
+        """``listed``: metadata with all topics, for naming one could make it, from the first server that gives it."""
+        waiting = self.cluster.bootstrap_brokers()
+        begun: list[tuple[Any, KafkaConnection]] = []
+        while waiting or begun:
+            if waiting:
+                node = waiting.pop(0)
+                conn = self.get_connection(node.node_id, pop_on_close=False, refresh_metadata_on_err=False)
+                begun.append((node, conn))
+            with suppress(kafka_errors.KafkaTimeoutError):
+                await self.wait_for(_settled([c for _, c in begun]), HEAD_START * 1000 if waiting else None)
+            for node, conn in [b for b in begun if not b[1].initializing]:
+                begun.remove((node, conn))
+                try:
+                    await conn  # raises what was wrong with it
+                    answer = await conn.send_request(MetadataRequest(topics=MetadataRequest.ALL_TOPICS))
+                    if not answer.brokers:
+                        raise kafka_errors.MetadataEmptyBrokerList("it names no broker of its cluster")
+                except Exception as e:
+                    self.failed[node.host, node.port] = e
+                    conn.close()
+                    continue
+                for _, other in begun:
+                    other.close()
+                self.listed = answer
+                self.cluster.update_metadata(answer)
+                return
+        raise kafka_errors.KafkaConnectionError("no bootstrap server answers")
+
+
+def _settled(connections: list[KafkaConnection]) -> Future:
+    """Done once one of them is ready or has failed."""
+    done = Future()
+
+    def one(_: Any) -> None:
+        if not done.is_done:
+            done.success(None)
+
+    for c in connections:
+        c.init_future.add_both(one)
+    return done
+
+
+class Client:
+    """A cluster that answered. ``listed`` is its metadata with all topics that the user may see, as
+    :class:`kafka.protocol.metadata.MetadataResponse`."""
+
+    def __init__(self, admin: KafkaAdminClient, manager: _Manager, way: _Way) -> None:
+        self._admin = admin
+        self._manager = manager
+        self._way = way
+        self.listed = manager.listed
+
+    def ask(self, question: Callable[[KafkaAdminClient], T], seconds: float | None = None) -> T:
+        """The answer to a question, which is asked again where Kafka says that it cannot answer yet, or a broker is away.
+
+        Raises :class:`connections.guard.Refused` where a broker is, :class:`TimeoutError` where no answer comes within
+        ``seconds`` (else the link's timeout), and :class:`kafka.errors.KafkaError`, the last one where the time is over.
+        """
+        self._way.end = time.monotonic() + (self._way.link.timeout if seconds is None else seconds)
+        while True:
+            try:
+                return question(self._admin)
+            except kafka_errors.KafkaError as e:
+                if not e.retriable or self._way.left() <= AGAIN:
+                    raise
+                time.sleep(AGAIN)
+
+    def group(self, name: str) -> Any:
+        """What its coordinator says of a consumer group, by :meth:`ask` alone. Asked by hand: the admin client fails on
+        members of groups that are not of consumers, such as those of Kafka Connect's workers."""
+
+        async def described() -> Any:
+            found = await self._manager.send(
+                FindCoordinatorRequest(key=name, key_type=CoordinatorType.GROUP.value, max_version=3)
+            )
+            node = self._manager.cluster.add_coordinator(
+                found, CoordinatorType.GROUP, name, synthesize_node_id=False
+            )
+            answer = await self._manager.send(DescribeGroupsRequest(groups=[name]), node_id=node)
+            group = answer.groups[0]
+            if group.error_code:
+                raise kafka_errors.for_code(group.error_code)(name)
+            return group
+
+        return self.ask(lambda _: self._manager.run(described))
+
+    def hidden(self, topics: list[str], seconds: float | None = None) -> list[str]:
+        """Those of these topics that the user may not know of: Kafka leaves them out of its list as if they did not
+        exist. Asked by a request that makes no topic. Raises as :meth:`ask` does."""
+        if not topics or self._manager.broker_version_data.api_version(MetadataRequest) < 4:
+            return []  # before Kafka 0.11 there was no such request
+        told = self.ask(lambda admin: admin.describe_topics(topics), seconds)
+        return [
+            t["name"]
+            for t in told
+            if issubclass(kafka_errors.for_code(t["error_code"]), kafka_errors.AuthorizationError)
+        ]
+
+
+@contextmanager
+def reached(link: Link, seconds: float | None = None) -> Iterator[Client]:
+    """The cluster behind a link, which answered within ``seconds`` (else the link's timeout); closed after the block, with
+    every socket of it. Every bootstrap server and every broker that it names has passed the guard, and does so again
+    where its socket opens.
+
+    Raises :class:`KafkaAway`, :class:`connections.guard.Refused`, and :class:`ssl.SSLError` where a PEM of the link
+    cannot be used.
+    """
+    way = _Way(link, time.monotonic() + (link.timeout if seconds is None else seconds))
+    token = secrets.token_hex(16)
+    asked_for = config(link, f"{SCHEME}://{token}", way)
+    _look_at(way, pairs(link.fields["bootstrap"]))
+    _ways[token] = way
+    loop = _Loop(way, **asked_for)
+    manager = None
+    try:
+        manager = _Manager(
+            loop, **asked_for, socket_connection_setup_timeout_ms=asked_for["bootstrap_timeout_ms"]
+        )
+        try:
+            admin = KafkaAdminClient(
+                **asked_for, kafka_client=lambda **more: KafkaNetClient(loop, manager, **more)
+            )
+        except (kafka_errors.KafkaError, TimeoutError):
+            raise _away(link, way, manager.failed) from None
+        _look_at(way, [(b.host, b.port) for b in manager.listed.brokers])
+        yield Client(admin, manager, way)
+    finally:
+        del _ways[token]  # first: what is still under way looks nothing up any more
+        if manager is not None:
+            manager.close()
+        loop.close()
+        for sock in way.sockets:
+            sock.close()
+
+
+def config(link: Link, proxy_url: str, way: _Way) -> dict[str, Any]:
+    """kafka-python's settings of this link, from structured fields alone."""
     mechanism = link.get("sasl", "none")
-    mode = link.get("tls", tls.VERIFIED)
+    secure = link.get("tls", tls.VERIFIED) != tls.OFF
+    milliseconds = int(max(0.2, way.left()) * 1000)
     out: dict[str, Any] = {
-        "bootstrap.servers": link.fields["bootstrap"],
-        "client.id": "dlv",
-        "security.protocol": ("sasl_" if mechanism != "none" else "")
-        + ("plaintext" if mode == tls.OFF else "ssl"),
-        "socket.timeout.ms": int(max(1.0, link.timeout) * 1000),
-        "socket.connection.setup.timeout.ms": int(max(1.0, link.timeout) * 1000),
-        "socket.keepalive.enable": True,
-        "allow.auto.create.topics": False,
-        "log_level": 0,
+        "bootstrap_servers": link.fields["bootstrap"].split(","),
+        "client_id": "dlv",
+        "proxy_url": proxy_url,
+        "request_timeout_ms": int(max(0.2, link.timeout) * 1000),
+        "bootstrap_timeout_ms": milliseconds,
+        "receive_message_max_bytes": MOST_BYTES,
+        "security_protocol": ("SASL_" if mechanism != "none" else "") + ("SSL" if secure else "PLAINTEXT"),
     }
     if mechanism != "none":
+        user = link.fields["username"]
+        if mechanism != "PLAIN":  # kafka-python writes it into SCRAM's first message as it is
+            user = user.replace("=", "=3D").replace(",", "=2C")
         out |= {
-            "sasl.mechanisms": mechanism,
-            "sasl.username": link.fields["username"],
-            "sasl.password": link.secret.get("password", ""),
+            "sasl_mechanism": mechanism,
+            "sasl_plain_username": user,
+            "sasl_plain_password": link.secret.get("password", ""),
         }
-    if mode != tls.OFF:
-        out["enable.ssl.certificate.verification"] = mode == tls.VERIFIED
-        out["ssl.endpoint.identification.algorithm"] = "https" if mode == tls.VERIFIED else "none"
-        if mode == tls.VERIFIED:
-            out |= (
-                {"ssl.ca.pem": link.fields["ca"]}
-                if link.get("ca")
-                else {"ssl.ca.location": tls.authorities()}
-            )
-        if link.get("client_certificate") and link.secret.get("client_key"):
-            out |= {
-                "ssl.certificate.pem": link.fields["client_certificate"],
-                "ssl.key.pem": link.secret["client_key"],
-            }
+    if secure:
+        out["ssl_context"] = _Context(tls.context(link), way)
     return out
 
 
-def admin(link: Link) -> AdminClient:
-    """A client for asking. The brokers that the cluster names have passed the guard. Raises :class:`KafkaAway`,
-    :class:`connections.guard.Refused`, and :class:`ssl.SSLError` where a PEM of the link cannot be used."""
-    made, _ = reached(link)
-    return made
+def _look_at(way: _Way, servers: list[tuple[str, int]]) -> None:
+    """Refuse before anything is asked what is going to be refused, so that it does not depend on which server is asked
+    first. Names that do not resolve are left to whoever connects to them."""
+    for host, port in servers:
+        with suppress(OSError):
+            way.addresses(host, port)
 
 
-def consumer(link: Link, group: str, **more: Any) -> Consumer:
-    """A consumer that commits nothing by itself. Whoever makes it closes it. Raises as :func:`admin` does."""
-    reached(link)
-    said = {
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "error",
-    } | more
-    return Consumer(config(link) | said | {"group.id": group}, logger=_quiet)
+# ---------------------------------------------------------------- what is told of failures
 
 
-def reached(link: Link, timeout: float | None = None) -> tuple[AdminClient, ClusterMetadata]:
-    """The cluster's metadata, asked for with all topics (naming one could create it), its brokers past the guard.
-
-    librdkafka tells why it does not reach anything only to a callback, so that is listened to while waiting.
-    """
-    seconds = link.timeout if timeout is None else timeout
-    errors: list[KafkaError] = []
-    made = _client(link, errors)
-    end = time.monotonic() + seconds
-    down_at: float | None = None
-    while True:
-        made.poll(0)
-        if errors and down_at is None and any(_final(e) for e in errors):
-            down_at = time.monotonic()
-        left = end - time.monotonic()
-        if left <= 0 or (down_at is not None and time.monotonic() - down_at > SETTLE):
-            raise _away(link, errors, in_time=left > 0)
-        try:
-            metadata = made.list_topics(timeout=min(0.25, max(0.05, left)))
-            break
-        except KafkaException as e:
-            error = e.args[0]
-            if error.code() not in (
-                KafkaError._TRANSPORT,
-                KafkaError._TIMED_OUT,
-                KafkaError._ALL_BROKERS_DOWN,
-            ):
-                raise _away(link, [*errors, error]) from None
-    for broker in metadata.brokers.values():
-        _looked_at(link, broker.host, broker.port, "the cluster names a broker at ")
-    return made, metadata
+def _away(link: Link, way: _Way, failed: dict[tuple[str, int], BaseException]) -> KafkaAway:
+    """Why no server answered: the most particular of the reasons, and the first of those. A server that has not failed has
+    not answered either."""
+    servers = pairs(link.fields["bootstrap"])
+    every = [_why(link, way, s, failed.get(s) or TimeoutError()) for s in servers]
+    return min(every, key=lambda e: e.step == "route")
 
 
-def hidden(client: AdminClient, topics: list[str], timeout: float) -> list[str]:
-    """Those of these topics that the user may not know of: Kafka leaves them out of its list as if they did not exist.
-    Asked by a request that makes no topic. :class:`TimeoutError` where nothing answers within ``timeout`` seconds."""
-    out = []
-    asked = client.describe_topics(TopicCollection(topics), request_timeout=timeout) if topics else {}
-    for name, future in asked.items():
-        try:
-            future.result(timeout + 0.5)
-        except KafkaException as e:
-            if e.args[0].code() in (KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):
-                raise TimeoutError from None
-            if "AUTHORIZATION" in e.args[0].name():
-                out.append(name)
-    return out
+_SIGN_IN = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+)
+_SILENT = (TimeoutError, kafka_errors.KafkaTimeoutError, kafka_errors.RequestTimedOutError)
 
 
-def _client(link: Link, errors: list[KafkaError]) -> AdminClient:
-    said = config(link) | {"error_cb": errors.append}
-    try:
-        return AdminClient(said, logger=_quiet)
-    except KafkaException as e:
-        tls.context(link)  # says of a certificate or key what is wrong with it, and raises
-        raise KafkaAway("_INVALID_ARG", link.hide(e.args[0].str())) from None
-
-
-def _looked_at(link: Link, host: str, port: int, lead: str = "") -> None:
-    """Every address of the name must be good, for librdkafka chooses among them by itself."""
-    try:
-        addresses = link.guard.resolve(host, port)
-    except Refused as e:
-        raise Refused(lead + e.message, field=e.field, hint=e.hint) from None
-    except OSError:
-        if lead:
-            return  # unknown here: librdkafka will not reach it either
-        raise
-    every = {str(i[4][0]) for i in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    for bad in sorted(every - set(addresses)):
-        raise Refused(f"{lead}{host} ({bad}) is refused: {link.guard.why_not(bad, port)}", field="bootstrap")
-
-
-def _final(e: KafkaError) -> bool:
-    return e.code() in (
-        KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE,
-        KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    )  # fmt: skip
-
-
-def _away(link: Link, errors: list[KafkaError], in_time: bool = True) -> KafkaAway:
-    """The best of the reasons: the most particular, and the first of those. ``in_time``: it failed before it had to be
-    given up, so that brokers which are down without a reason have closed the connection."""
-    telling = [e for e in errors if e.code() != KafkaError._ALL_BROKERS_DOWN]
-    ranked = sorted(telling, key=lambda e: e.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT))
-    if not ranked and errors and in_time:
+def _why(link: Link, way: _Way, at: tuple[str, int], e: BaseException) -> KafkaAway:
+    """What an error on the way to a server means, in words without figures that differ from one try to the next."""
+    host, port = at
+    server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if broken := _first(e, ssl.SSLError) or (_is_closed(e) and _heard(link, way, at)):
+        words = tls_words(broken)
+        return KafkaAway("tls", link.hide(f"{server}: {words[0]}"), words[1])
+    mechanism = link.get("sasl", "none")
+    no = _first(e, *_SIGN_IN) or (e if mechanism != "none" and isinstance(e, ValueError | KeyError) else None)
+    if no is not None:
+        why = _refusal(no, mechanism)
+        return KafkaAway("sign-in", link.hide(f"{server}: {why}"), _check_sign_in(mechanism))
+    if unknown := _first(e, socket.gaierror):
+        return KafkaAway("name", *name_words(unknown, at))
+    if isinstance(e, kafka_errors.KafkaProtocolError):
         return KafkaAway(
-            "_ALL_BROKERS_DOWN", f"{link.fields['bootstrap']}: it closes the connection", _wants(link)
+            "route",
+            f"{server}: what listens there does not speak Kafka",
+            "check the port; it may be one for HTTP or TLS",
         )
-    if not ranked:
+    if _first(e, ConnectionRefusedError):
         return KafkaAway(
-            "_TIMED_OUT", "no broker answers", "check that the port is a Kafka listener's for clients"
+            "route",
+            f"{server}: connection refused, nothing listens on this port",
+            "check the port, and that the broker runs",
         )
-    first = ranked[0]
-    said = link.hide(first.str() or first.name())
-    closed = re.search("isconnect|roken pipe|reset by peer", said)
-    return _of_tls(link, said) or KafkaAway(first.name(), said, _wants(link) if closed else "")
+    if _first(e, *_SILENT):
+        return KafkaAway(
+            "route",
+            f"{server}: it does not answer",
+            "it may hang, or a firewall drops what is sent there, or the port is not one for clients",
+        )
+    if _is_closed(e):
+        return KafkaAway("route", f"{server}: it closes the connection", _wants(link))
+    if other := _first(e, OSError):
+        return KafkaAway("route", f"{server}: {route_words(other, 'route', at)[0]}", _wants(link))
+    return KafkaAway("route", link.hide(f"{server}: {words_of(e)}"), _wants(link))
+
+
+def _first(e: BaseException, *of: type[BaseException]) -> Any:
+    """The first error of these kinds among an error and all it came from."""
+    return next((c for c in chain(e) if isinstance(c, of)), None)
+
+
+def _is_closed(e: BaseException) -> bool:
+    """Whether the other side closed the connection. kafka-python has an error of its own for that, which names no other."""
+    system = _first(e, OSError)
+    if system is None:
+        return isinstance(e, kafka_errors.KafkaConnectionError)
+    return isinstance(system, ConnectionError) and not isinstance(system, ConnectionRefusedError)
+
+
+def _heard(link: Link, way: _Way, at: tuple[str, int]) -> ssl.SSLError | None:
+    """What a server that closed the connection has against our certificate: its no can be drowned by what is sent to it
+    meanwhile, so hands are shaken once more, and nothing is said."""
+    if link.get("tls") == tls.OFF:
+        return None
+    try:
+        with link.guard.connect(*at, max(0.2, way.left())) as sock:
+            tls.shake(link, sock, at[0], max(0.2, way.left()))
+    except ssl.SSLError as e:
+        return e
+    except (OSError, Refused):
+        pass
+    return None
+
+
+def _refusal(e: BaseException, mechanism: str) -> str:
+    if isinstance(e, kafka_errors.UnsupportedSaslMechanismError):
+        return f"it does not offer the mechanism {mechanism}"
+    if isinstance(e, ValueError | KeyError):
+        return f"its answer is not one of {mechanism}"
+    # kafka-python's "NameOfTheError: what the broker says"
+    own = str(e.args[0]).partition(": ")[2] if e.args else ""
+    return own if own not in ("", "None") else f"authentication failed by {mechanism}"
+
+
+def words_of(e: BaseException) -> str:
+    """What an error of Kafka means, in its own words."""
+    return str(getattr(e, "description", None) or next((a for a in e.args if a), "") or type(e).__name__)
 
 
 def _wants(link: Link) -> str:
@@ -208,63 +525,24 @@ def _wants(link: Link) -> str:
     return f"the listener may want {sign_in} or {secure}, or it may not be one for clients"
 
 
-#: librdkafka's "sasl_ssl://HOST:PORT/bootstrap: WHAT"
-_BROKER = re.compile(r"^\w+://(?P<host>[^/\s]+):(?P<port>\d+)/")
+def _check_sign_in(mechanism: str) -> str:
+    return f"check user, password and mechanism ({mechanism}); brokers offer only some mechanisms"
 
 
-def _of_tls(link: Link, said: str) -> KafkaAway | None:
-    """What librdkafka says of certificates, in the words of every other kind: its own name settings of its own. None
-    where it speaks of something else."""
-    m = _BROKER.match(said)
-    if m is None or "SSL" not in said:
-        return None
-    words = alert_words(said)
-    if "certificate verify failed" in said:
-        words = _verified(link, m["host"].strip("[]"), int(m["port"]))
-    return KafkaAway("_SSL", f"{m['host']}:{m['port']}: {words[0]}", words[1]) if words else None
-
-
-def _verified(link: Link, host: str, port: int) -> tuple[str, str]:
-    """Why a broker's certificate is not good. librdkafka says only that, so hands are shaken once more to hear it."""
-    try:
-        with link.guard.connect(host, port, link.timeout) as sock:
-            tls.shake(link, sock, host, link.timeout)
-    except ssl.SSLError as e:
-        return tls_words(e)
-    except OSError:
-        pass
-    return "the broker's certificate is not good", "check the CA certificate, and the name of the broker"
+# ---------------------------------------------------------------- testing a connection
 
 
 @contextmanager
-def _told(ladder: Ladder, link: Link) -> Iterator[None]:
+def _told(link: Link) -> Iterator[None]:
     try:
-        with ladder.step("sign-in"):
-            yield
+        yield
     except KafkaAway as e:
-        mechanism = link.get("sasl", "none")
-        if "AUTHENTICATION" in e.reason or "SASL" in e.reason:
-            raise Failed(
-                "sign-in", f"the broker refuses the sign-in: {e.message}",
-                f"check user, password and mechanism ({mechanism}); brokers offer only some mechanisms",
-            ) from None  # fmt: skip
-        if e.reason == "_SSL":
-            raise Failed(
-                "tls", e.message, e.hint or "check the CA certificate, and that the port is one for TLS"
-            ) from None
-        if e.reason == "_RESOLVE":
-            raise Failed(
-                "name",
-                e.message,
-                "check how the names of the brokers are spelt, and their advertised.listeners",
-            ) from None
-        raise Failed(
-            "sign-in", f"the port is open, and no broker answers as it should: {e.message}", _wants(link)
-        ) from None
-    except KafkaException as e:
-        raise Failed(
-            "sign-in", f"{e.args[0].name()}: {e.args[0].str()}", "check the fields of TLS and sign-in"
-        ) from None
+        message, hint = e.message, e.hint or ""
+        if e.step == "route":
+            message, hint = f"the port is open, and no broker answers as it should: {message}", _wants(link)
+        elif e.step == "sign-in":
+            message = f"the broker refuses the sign-in: {message}"
+        raise Failed("sign-in" if e.step == "route" else e.step, message, hint) from None
 
 
 def _climb(link: Link, ladder: Ladder) -> str:
@@ -281,25 +559,54 @@ def _climb(link: Link, ladder: Ladder) -> str:
         else:
             with ladder.step("tls"):
                 tls.shake(link, sock, host, ladder.left())
-    with _told(ladder, link):
-        client, metadata = reached(link, ladder.left())
-    with ladder.step("permission"):
-        groups = client.list_consumer_groups(request_timeout=ladder.left(2.0)).result()
-        for e in groups.errors:
-            error = e.args[0] if isinstance(e, KafkaException) else e
-            if "AUTHORIZATION" in error.name():
-                raise Failed(
-                    "permission", "the user may not list consumer groups", "grant it Describe on the cluster and on groups"
-                )  # fmt: skip
-        if not metadata.topics and hidden(client, [OFFSETS], ladder.left(2.0)):
-            raise Failed(
-                "permission", "the user may see no topic", "grant it Describe on the topics, on groups and on the cluster"
-            )  # fmt: skip
-    topics = [t for t in metadata.topics if not t.startswith("__")]
-    if any(t.error is not None and "AUTHORIZATION" in t.error.name() for t in metadata.topics.values()):
-        raise Failed("permission", "the user may not describe topics", "grant it Describe on the topics")
-    brokers, seen = len(metadata.brokers), len(topics)
+    with ExitStack() as stack:
+        with ladder.step("sign-in"), _told(link):
+            client = stack.enter_context(reached(link, ladder.left()))
+        with ladder.step("permission"):
+            _may_list(client, ladder)
+        listed = client.listed
+    topics = [t for t in listed.topics if not t.name.startswith("__")]
+    brokers, seen = len(listed.brokers), len(topics)
     return f"{brokers} broker{'' if brokers == 1 else 's'}; {seen} topic{'' if seen == 1 else 's'} that this user sees"
+
+
+_ADVERTISED = "check that DLV's machine reaches every broker by the name that its advertised.listeners say"
+
+
+def _may_list(client: Client, ladder: Ladder) -> None:
+    """Raise :class:`connections.ladder.Failed` where the user may not see what checks look at. That no broker answers to a
+    question about groups is not for this test to judge: it is told of a check that asks for one."""
+
+    def groups(admin: KafkaAdminClient) -> None:
+        for (
+            broker
+        ) in client.listed.brokers:  # one that answers is enough: what a user may see is the same at all
+            with suppress(kafka_errors.KafkaConnectionError, kafka_errors.NodeNotReadyError):
+                admin.list_groups([broker.node_id])
+                return
+
+    with suppress(TimeoutError):
+        try:
+            client.ask(groups, ladder.left(2.0))
+        except kafka_errors.AuthorizationError:
+            raise Failed(
+                "permission", "the user may not list consumer groups", "grant it Describe on the cluster and on groups"
+            ) from None  # fmt: skip
+    try:
+        hidden = not client.listed.topics and client.hidden([OFFSETS], ladder.left(2.0))
+    except kafka_errors.KafkaError as e:
+        raise Failed(
+            "permission", f"no broker tells which topics there are: {words_of(e)}", _ADVERTISED
+        ) from None  # fmt: skip
+    if hidden:
+        raise Failed(
+            "permission", "the user may see no topic", "grant it Describe on the topics, on groups and on the cluster"
+        )  # fmt: skip
+    if any(
+        issubclass(kafka_errors.for_code(t.error_code), kafka_errors.AuthorizationError)
+        for t in client.listed.topics
+    ):
+        raise Failed("permission", "the user may not describe topics", "grant it Describe on the topics")
 
 
 def _first_open(link: Link, ladder: Ladder, servers: list[tuple[str, int]]) -> tuple[str, int, Any]:
