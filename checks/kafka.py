@@ -64,7 +64,7 @@ class Offsets:
 
 @dataclass(frozen=True)
 class Group:
-    """A consumer group. ``state`` is Kafka's word, lower case; dead: Kafka knows no such group. ``reads``: the topics
+    """A consumer group. ``state`` is Kafka's word, lower case (stable, empty, preparing rebalance); dead: Kafka knows no such group. ``reads``: the topics
     that its members are assigned now."""
 
     name: str
@@ -123,7 +123,8 @@ class Cluster:
         reads = frozenset(
             topic for m in said.members if said.protocol_type == "consumer" for topic in _assigned(m)
         )
-        return Group(name, said.group_state.lower(), len(said.members), reads)
+        state = re.sub("(?<=[a-z])(?=[A-Z])", " ", said.group_state).lower()
+        return Group(name, state, len(said.members), reads)
 
     def committed(self, name: str) -> dict[tuple[str, int], int]:
         """What a group has committed, by (topic, partition); partitions without a commit are left out."""
@@ -178,7 +179,8 @@ class Cluster:
                 hint="the cluster may be overloaded",
             ) from None
         except KafkaError as e:
-            raise CannotLook(f"Kafka did not tell {what}: {kafka.words_of(e)}", step="answer") from None
+            words, hint = self._client.told(e)
+            raise CannotLook(f"Kafka did not tell {what}: {words}", step="answer", hint=hint) from None
 
 
 _GRANT = "grant it Describe on topics and groups"

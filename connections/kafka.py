@@ -1,5 +1,5 @@
-"""Kafka by kafka-python, whose sockets this room opens: the address that the guard let pass is the one that is connected
-to, at every connect, of bootstrap servers and of every broker that the cluster names (docs/decisions/0019).
+"""Kafka by kafka-python, whose sockets are opened by us (connections.kafka_sockets): the address that the guard let pass is
+the one that is connected to, at every connect, of bootstrap servers and of every broker that the cluster names.
 
 A client is asked by the thread that made it and runs no thread of its own, so that nothing is left of it once it is
 closed, and no question lasts longer than it may. One thing is not ended in time: a name that the system's resolver is
@@ -8,33 +8,23 @@ still looking up, as for every other kind.
 
 from __future__ import annotations
 
-import errno
-import ipaddress
-import logging
-import os
+import re
 import secrets
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
-from kafka.future import Future
-from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
-from kafka.net.connection import KafkaConnection
-from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.metadata import CoordinatorType, FindCoordinatorRequest, MetadataRequest
 
 from connections import http, tls
-from connections.guard import Refused
+from connections.kafka_sockets import SCHEME, WAYS, Context, Loop, Manager, NotReached, Way
 from connections.kind import Field, Kind, pairs
 from connections.ladder import Failed, Ladder, chain, name_words, route_words, tls_words
 from connections.link import Link
@@ -44,18 +34,10 @@ T = TypeVar("T")
 
 #: Kafka's own topic, which every cluster has or makes by itself: who may not see even this one may see none
 OFFSETS = "__consumer_offsets"
-#: seconds that a bootstrap server is ahead of the next: one that hangs must not use up the time of one that answers
-HEAD_START = 0.5
 #: seconds after which a question that Kafka could not answer yet is asked again
 AGAIN = 0.1
 #: bytes of an answer at most; a cluster of ten thousand topics lists them in some megabytes
 MOST_BYTES = 100_000_000
-
-# it logs each connection that fails, and at debug level its whole configuration
-_quiet = logging.getLogger("kafka")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
-_quiet.setLevel(logging.CRITICAL + 1)
 
 
 class KafkaAway(DlvError):
@@ -69,230 +51,11 @@ class KafkaAway(DlvError):
         self.step = step
 
 
-# ---------------------------------------------------------------- sockets
-
-
-@dataclass
-class _Way:
-    """How the sockets of one client are opened, until ``end`` (of the monotonic clock), and what came of it.
-
-    ``refused``: what the guard said; it ends every question, for kafka-python takes it for a broker that is down.
-    ``sockets``: all that were opened. kafka-python does not close those whose connecting or handshake is broken off.
-    """
-
-    link: Link
-    end: float
-    refused: Refused | None = None
-    sockets: list[socket.socket] = field(default_factory=list)
-
-    def left(self) -> float:
-        return self.end - time.monotonic()
-
-    def addresses(self, host: str, port: int) -> list[str]:
-        """The addresses that may be connected to. Raises :class:`OSError` also where there is no time to look them up."""
-        if self.left() <= 0:
-            raise TimeoutError("timed out")
-        try:
-            return self.link.guard.resolve(host, port)
-        except Refused as e:
-            message = e.message
-            if (host, port) not in pairs(self.link.fields["bootstrap"]):
-                named = message.replace(" is refused", ", which is refused", 1)
-                message = f"the cluster names a broker at {named}"
-            self.refused = Refused(message, field=e.field, hint=e.hint)
-            raise self.refused from None
-
-    def kept(self, sock: socket.socket) -> _Socket:
-        self.sockets.append(sock)
-        return _Socket(sock)
-
-
-class _Socket:
-    """A socket that tells of its end after what came before it. kafka-python drops what it reads in one go with the end of
-    the connection, and so Kafka's no to a sign-in, which comes just before it."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.inner = sock
-        self._came = False
-        self._end: OSError | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def recv(self, size: int) -> bytes:
-        if self._end is not None:
-            raise self._end
-        try:
-            data = self.inner.recv(size)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            self._came = False
-            raise
-        except OSError as e:
-            if not self._came:
-                raise
-            self._end = e
-            raise BlockingIOError from None
-        if not data and self._came:
-            self._came = False
-            raise BlockingIOError
-        self._came = bool(data)
-        return data
-
-
-#: token → the way of a client that is open; kafka-python hands on nothing but a URL to what opens its sockets
-_ways: dict[str, _Way] = {}
-SCHEME = "dlv-guard"
-
-
-class GuardedSocket(KafkaNetSocket):
-    """What kafka-python opens every socket of a client by whose ``proxy_url`` is of our scheme."""
-
-    SCHEMES = (SCHEME,)
-
-    def __init__(self, proxy_url: str) -> None:
-        self._way = _ways.get(urlsplit(proxy_url).netloc)
-
-    def dns_lookup(
-        self, host: str, port: int, raise_error: bool = False
-    ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
-        """By number, so that nothing is looked up again. What is refused, or does not resolve, is raised and thereby the
-        connection's end."""
-        if self._way is None:
-            raise kafka_errors.KafkaConnectionError("the client is closed")
-        return [
-            (
-                socket.AF_INET6 if ipaddress.ip_address(a).version == 6 else socket.AF_INET,
-                socket.SOCK_STREAM,
-                socket.IPPROTO_TCP,
-                "",
-                (a, port),
-            )
-            for a in self._way.addresses(host, port)
-        ]
-
-    async def connect(
-        self, net: Any, addrinfo: Any, socket_options: Any = (), timeout_at: float | None = None
-    ) -> _Socket:
-        """As kafka-python does it, which tells no more than the name of an error, and leaves the socket open then."""
-        assert self._way is not None
-        family, kind, proto, _, address = addrinfo
-        sock = self._way.kept(self.socket(family, kind, proto))
-        try:
-            sock.setblocking(False)
-            for option in socket_options:
-                sock.setsockopt(*option)
-            code = sock.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                await net.wait_write(sock, timeout_at=timeout_at)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, os.strerror(code))
-        except (OSError, OverflowError, kafka_errors.KafkaTimeoutError) as e:
-            sock.close()
-            raise kafka_errors.KafkaConnectionError(e) from None
-        return sock
-
-
-class _Context:
-    """A TLS context for kafka-python, which needs no more of it than this."""
-
-    def __init__(self, context: ssl.SSLContext, way: _Way) -> None:
-        self._context = context
-        self._way = way
-
-    def wrap_socket(self, sock: _Socket, **how: Any) -> _Socket:
-        return self._way.kept(self._context.wrap_socket(sock.inner, **how))
-
-
-# ---------------------------------------------------------------- the client
-
-
-class _Loop(NetworkSelector):  # type: ignore[misc]
-    """kafka-python's loop, turned by the thread that asks and no longer than it may ask."""
-
-    def __init__(self, way: _Way, **config: Any) -> None:
-        super().__init__(**config)
-        self._way = way
-
-    def start(self) -> None:
-        """No thread is begun: it would wait without an end, and outlive a client whose bootstrap fails."""
-
-    def run(self, coro: Any, *args: Any) -> Any:
-        asked = self.call_soon_with_future(coro, *args)
-        while not asked.is_done and self._way.refused is None and (left := self._way.left()) > 0:
-            self.poll(timeout_ms=left * 1000)
-        if self._way.refused is not None:
-            raise self._way.refused
-        if not asked.is_done:
-            raise TimeoutError("timed out")
-        if asked.exception is not None:
-            raise asked.exception
-        return asked.value
-
-
-class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    """Connections, begun at the bootstrap servers. kafka-python's own beginning tries them again until the time is over
-    and then does not say why; this one tries each once and keeps what was wrong in ``failed``, by (host, port)."""
-
-    def __init__(self, net: _Loop, **config: Any) -> None:
-        super().__init__(net, **config)
-        self.failed: dict[tuple[str, int], BaseException] = {}
-        self.listed: Any = None
-        self._beginning: Future | None = None
-
-    def bootstrap_async(self, timeout_ms: float | None = None, refresh: bool = True) -> Future:
-        if self._beginning is None:
-            self._beginning = self._bootstrap_future = self.call_soon(self._first_list)
-        return self._beginning
-
-    async def _first_list(self) -> None:
-        """``listed``: metadata with all topics, for naming one could make it, from the first server that gives it."""
-        waiting = self.cluster.bootstrap_brokers()
-        begun: list[tuple[Any, KafkaConnection]] = []
-        while waiting or begun:
-            if waiting:
-                node = waiting.pop(0)
-                conn = self.get_connection(node.node_id, pop_on_close=False, refresh_metadata_on_err=False)
-                begun.append((node, conn))
-            with suppress(kafka_errors.KafkaTimeoutError):
-                await self.wait_for(_settled([c for _, c in begun]), HEAD_START * 1000 if waiting else None)
-            for node, conn in [b for b in begun if not b[1].initializing]:
-                begun.remove((node, conn))
-                try:
-                    await conn  # raises what was wrong with it
-                    answer = await conn.send_request(MetadataRequest(topics=MetadataRequest.ALL_TOPICS))
-                    if not answer.brokers:
-                        raise kafka_errors.MetadataEmptyBrokerList("it names no broker of its cluster")
-                except Exception as e:
-                    self.failed[node.host, node.port] = e
-                    conn.close()
-                    continue
-                for _, other in begun:
-                    other.close()
-                self.listed = answer
-                self.cluster.update_metadata(answer)
-                return
-        raise kafka_errors.KafkaConnectionError("no bootstrap server answers")
-
-
-def _settled(connections: list[KafkaConnection]) -> Future:
-    """Done once one of them is ready or has failed."""
-    done = Future()
-
-    def one(_: Any) -> None:
-        if not done.is_done:
-            done.success(None)
-
-    for c in connections:
-        c.init_future.add_both(one)
-    return done
-
-
 class Client:
     """A cluster that answered. ``listed`` is its metadata with all topics that the user may see, as
     :class:`kafka.protocol.metadata.MetadataResponse`."""
 
-    def __init__(self, admin: KafkaAdminClient, manager: _Manager, way: _Way) -> None:
+    def __init__(self, admin: KafkaAdminClient, manager: Manager, way: Way) -> None:
         self._admin = admin
         self._manager = manager
         self._way = way
@@ -305,12 +68,19 @@ class Client:
         ``seconds`` (else the link's timeout), and :class:`kafka.errors.KafkaError`, the last one where the time is over.
         """
         self._way.end = time.monotonic() + (self._way.link.timeout if seconds is None else seconds)
+        why: kafka_errors.KafkaError | None = None
         while True:
             try:
                 return question(self._admin)
-            except kafka_errors.KafkaError as e:
-                if not e.retriable or self._way.left() <= AGAIN:
+            except TimeoutError:
+                if why is None:
                     raise
+                raise why from None
+            except kafka_errors.KafkaError as e:
+                if why is None or not isinstance(e, kafka_errors.NodeNotReadyError):
+                    why = e  # that one says only that a broker which failed is left alone for a while
+                if not e.retriable or self._way.left() <= AGAIN:
+                    raise why from None
                 time.sleep(AGAIN)
 
     def group(self, name: str) -> Any:
@@ -344,6 +114,11 @@ class Client:
             if issubclass(kafka_errors.for_code(t["error_code"]), kafka_errors.AuthorizationError)
         ]
 
+    def told(self, e: BaseException) -> tuple[str, str]:
+        """(words, hint) of what ended a question, without any secret."""
+        words, hint = _told_of(e)
+        return self._way.link.hide(words), hint
+
 
 @contextmanager
 def reached(link: Link, seconds: float | None = None) -> Iterator[Client]:
@@ -354,17 +129,20 @@ def reached(link: Link, seconds: float | None = None) -> Iterator[Client]:
     Raises :class:`KafkaAway`, :class:`connections.guard.Refused`, and :class:`ssl.SSLError` where a PEM of the link
     cannot be used.
     """
-    way = _Way(link, time.monotonic() + (link.timeout if seconds is None else seconds))
+    way = Way(link, time.monotonic() + (link.timeout if seconds is None else seconds))
     token = secrets.token_hex(16)
     asked_for = config(link, f"{SCHEME}://{token}", way)
     _look_at(way, pairs(link.fields["bootstrap"]))
-    _ways[token] = way
-    loop = _Loop(way, **asked_for)
-    manager = None
-    try:
-        manager = _Manager(
+    with ExitStack() as stack:
+        stack.callback(way.close)
+        loop = Loop(way, **asked_for)
+        stack.callback(loop.close)
+        manager = Manager(
             loop, **asked_for, socket_connection_setup_timeout_ms=asked_for["bootstrap_timeout_ms"]
         )
+        stack.callback(manager.close)
+        WAYS[token] = way
+        stack.callback(WAYS.pop, token)  # before the rest: what is still under way looks nothing up any more
         try:
             admin = KafkaAdminClient(
                 **asked_for, kafka_client=lambda **more: KafkaNetClient(loop, manager, **more)
@@ -373,26 +151,19 @@ def reached(link: Link, seconds: float | None = None) -> Iterator[Client]:
             raise _away(link, way, manager.failed) from None
         _look_at(way, [(b.host, b.port) for b in manager.listed.brokers])
         yield Client(admin, manager, way)
-    finally:
-        del _ways[token]  # first: what is still under way looks nothing up any more
-        if manager is not None:
-            manager.close()
-        loop.close()
-        for sock in way.sockets:
-            sock.close()
 
 
-def config(link: Link, proxy_url: str, way: _Way) -> dict[str, Any]:
+def config(link: Link, proxy_url: str, way: Way) -> dict[str, Any]:
     """kafka-python's settings of this link, from structured fields alone."""
     mechanism = link.get("sasl", "none")
     secure = link.get("tls", tls.VERIFIED) != tls.OFF
-    milliseconds = int(max(0.2, way.left()) * 1000)
     out: dict[str, Any] = {
         "bootstrap_servers": link.fields["bootstrap"].split(","),
         "client_id": "dlv",
         "proxy_url": proxy_url,
         "request_timeout_ms": int(max(0.2, link.timeout) * 1000),
-        "bootstrap_timeout_ms": milliseconds,
+        "bootstrap_timeout_ms": int(max(0.2, way.left()) * 1000),
+        "reconnect_backoff_max_ms": 1000,
         "receive_message_max_bytes": MOST_BYTES,
         "security_protocol": ("SASL_" if mechanism != "none" else "") + ("SSL" if secure else "PLAINTEXT"),
     }
@@ -406,11 +177,11 @@ def config(link: Link, proxy_url: str, way: _Way) -> dict[str, Any]:
             "sasl_plain_password": link.secret.get("password", ""),
         }
     if secure:
-        out["ssl_context"] = _Context(tls.context(link), way)
+        out["ssl_context"] = Context(tls.context(link), way)
     return out
 
 
-def _look_at(way: _Way, servers: list[tuple[str, int]]) -> None:
+def _look_at(way: Way, servers: list[tuple[str, int]]) -> None:
     """Refuse before anything is asked what is going to be refused, so that it does not depend on which server is asked
     first. Names that do not resolve are left to whoever connects to them."""
     for host, port in servers:
@@ -420,8 +191,10 @@ def _look_at(way: _Way, servers: list[tuple[str, int]]) -> None:
 
 # ---------------------------------------------------------------- what is told of failures
 
+_ADVERTISED = "check that DLV's machine reaches every broker by the name that its advertised.listeners say"
 
-def _away(link: Link, way: _Way, failed: dict[tuple[str, int], BaseException]) -> KafkaAway:
+
+def _away(link: Link, way: Way, failed: dict[tuple[str, int], BaseException]) -> KafkaAway:
     """Why no server answered: the most particular of the reasons, and the first of those. A server that has not failed has
     not answered either."""
     servers = pairs(link.fields["bootstrap"])
@@ -429,15 +202,17 @@ def _away(link: Link, way: _Way, failed: dict[tuple[str, int], BaseException]) -
     return min(every, key=lambda e: e.step == "route")
 
 
+#: what a broker says to a sign-in where its listener takes none
+_NO_SIGN_IN = (kafka_errors.IllegalSaslStateError, kafka_errors.IncompatibleBrokerVersion)
 _SIGN_IN = (
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedSaslMechanismError,
-    kafka_errors.IllegalSaslStateError,
+    *_NO_SIGN_IN,
 )
 _SILENT = (TimeoutError, kafka_errors.KafkaTimeoutError, kafka_errors.RequestTimedOutError)
 
 
-def _why(link: Link, way: _Way, at: tuple[str, int], e: BaseException) -> KafkaAway:
+def _why(link: Link, way: Way, at: tuple[str, int], e: BaseException) -> KafkaAway:
     """What an error on the way to a server means, in words without figures that differ from one try to the next."""
     host, port = at
     server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -445,12 +220,14 @@ def _why(link: Link, way: _Way, at: tuple[str, int], e: BaseException) -> KafkaA
         words = tls_words(broken)
         return KafkaAway("tls", link.hide(f"{server}: {words[0]}"), words[1])
     mechanism = link.get("sasl", "none")
-    no = _first(e, *_SIGN_IN) or (e if mechanism != "none" and isinstance(e, ValueError | KeyError) else None)
-    if no is not None:
+    no = _first(e, *_SIGN_IN) or (e if isinstance(e, ValueError | KeyError) else None)
+    if mechanism != "none" and no is not None:
         why = _refusal(no, mechanism)
         return KafkaAway("sign-in", link.hide(f"{server}: {why}"), _check_sign_in(mechanism))
     if unknown := _first(e, socket.gaierror):
         return KafkaAway("name", *name_words(unknown, at))
+    if isinstance(e, kafka_errors.InvalidReceiveError) and _is_alert(e):
+        return KafkaAway("route", f"{server}: it speaks TLS", _wants(link))
     if isinstance(e, kafka_errors.KafkaProtocolError):
         return KafkaAway(
             "route",
@@ -473,7 +250,7 @@ def _why(link: Link, way: _Way, at: tuple[str, int], e: BaseException) -> KafkaA
         return KafkaAway("route", f"{server}: it closes the connection", _wants(link))
     if other := _first(e, OSError):
         return KafkaAway("route", f"{server}: {route_words(other, 'route', at)[0]}", _wants(link))
-    return KafkaAway("route", link.hide(f"{server}: {words_of(e)}"), _wants(link))
+    return KafkaAway("route", link.hide(f"{server}: {_told_of(e)[0]}"), _wants(link))
 
 
 def _first(e: BaseException, *of: type[BaseException]) -> Any:
@@ -489,7 +266,13 @@ def _is_closed(e: BaseException) -> bool:
     return isinstance(system, ConnectionError) and not isinstance(system, ConnectionRefusedError)
 
 
-def _heard(link: Link, way: _Way, at: tuple[str, int]) -> ssl.SSLError | None:
+def _is_alert(e: BaseException) -> bool:
+    """Whether the length of an answer is the beginning of TLS's alert: kafka-python tells the number in its words."""
+    length = re.search(r"\d+$", str(e))
+    return length is not None and int(length[0]) >> 16 == 0x1503
+
+
+def _heard(link: Link, way: Way, at: tuple[str, int]) -> ssl.SSLError | None:
     """What a server that closed the connection has against our certificate: its no can be drowned by what is sent to it
     meanwhile, so hands are shaken once more, and nothing is said."""
     if link.get("tls") == tls.OFF:
@@ -499,12 +282,14 @@ def _heard(link: Link, way: _Way, at: tuple[str, int]) -> ssl.SSLError | None:
             tls.shake(link, sock, at[0], max(0.2, way.left()))
     except ssl.SSLError as e:
         return e
-    except (OSError, Refused):
+    except OSError:
         pass
     return None
 
 
 def _refusal(e: BaseException, mechanism: str) -> str:
+    if isinstance(e, _NO_SIGN_IN):
+        return "it takes no sign-in (SASL)"
     if isinstance(e, kafka_errors.UnsupportedSaslMechanismError):
         return f"it does not offer the mechanism {mechanism}"
     if isinstance(e, ValueError | KeyError):
@@ -514,9 +299,19 @@ def _refusal(e: BaseException, mechanism: str) -> str:
     return own if own not in ("", "None") else f"authentication failed by {mechanism}"
 
 
-def words_of(e: BaseException) -> str:
-    """What an error of Kafka means, in its own words."""
-    return str(getattr(e, "description", None) or next((a for a in e.args if a), "") or type(e).__name__)
+def _told_of(e: BaseException) -> tuple[str, str]:
+    if away := _first(e, NotReached):
+        name = isinstance(away.why, socket.gaierror)
+        words = name_words(away.why, away.at) if name else route_words(away.why, "route", away.at)
+        return words[0], _ADVERTISED
+    if broken := _first(e, ssl.SSLError):
+        return tls_words(broken)
+    if _is_closed(e):
+        return "a broker closed the connection", ""
+    if isinstance(e, kafka_errors.UnknownBrokerIdError):
+        return "the cluster does not name the broker that knows", ""
+    own = getattr(e, "description", None) or next((a for a in e.args if isinstance(a, str) and a), "")
+    return own or type(e).__name__, ""
 
 
 def _wants(link: Link) -> str:
@@ -570,9 +365,6 @@ def _climb(link: Link, ladder: Ladder) -> str:
     return f"{brokers} broker{'' if brokers == 1 else 's'}; {seen} topic{'' if seen == 1 else 's'} that this user sees"
 
 
-_ADVERTISED = "check that DLV's machine reaches every broker by the name that its advertised.listeners say"
-
-
 def _may_list(client: Client, ladder: Ladder) -> None:
     """Raise :class:`connections.ladder.Failed` where the user may not see what checks look at. That no broker answers to a
     question about groups is not for this test to judge: it is told of a check that asks for one."""
@@ -585,18 +377,19 @@ def _may_list(client: Client, ladder: Ladder) -> None:
                 admin.list_groups([broker.node_id])
                 return
 
-    with suppress(TimeoutError):
-        try:
-            client.ask(groups, ladder.left(2.0))
-        except kafka_errors.AuthorizationError:
-            raise Failed(
-                "permission", "the user may not list consumer groups", "grant it Describe on the cluster and on groups"
-            ) from None  # fmt: skip
+    try:
+        client.ask(groups, ladder.left(2.0))
+    except kafka_errors.AuthorizationError:
+        raise Failed(
+            "permission", "the user may not list consumer groups", "grant it Describe on the cluster and on groups"
+        ) from None  # fmt: skip
+    except (kafka_errors.KafkaError, TimeoutError):
+        pass
     try:
         hidden = not client.listed.topics and client.hidden([OFFSETS], ladder.left(2.0))
     except kafka_errors.KafkaError as e:
         raise Failed(
-            "permission", f"no broker tells which topics there are: {words_of(e)}", _ADVERTISED
+            "permission", f"no broker tells which topics there are: {client.told(e)[0]}", _ADVERTISED
         ) from None  # fmt: skip
     if hidden:
         raise Failed(
