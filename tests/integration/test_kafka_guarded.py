@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,24 +30,20 @@ from connections.link import Link
 ONLY_ONE = guard.of([], "127.0.0.1/32")
 NAME = "kafka.example.com"
 
-_watching: list[Any] | None = None
-
-
-def _connects(event: str, args: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and _watching is not None:
-        _watching.append(args[1])
-
-
-sys.addaudithook(_connects)
-
 
 @pytest.fixture
-def connected() -> Iterator[list[Any]]:
-    """Every address that a socket of this process was connected to, by whatever call."""
-    global _watching
-    _watching = []
-    yield _watching
-    _watching = None
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every address that a socket of this process is connected to."""
+    seen: list[Any] = []
+    for call in ("connect", "connect_ex"):
+        real = getattr(socket.socket, call)
+
+        def watched(sock: socket.socket, address: Any, real: Any = real) -> Any:
+            seen.append(address)
+            return real(sock, address)
+
+        monkeypatch.setattr(socket.socket, call, watched)
+    return seen
 
 
 @pytest.fixture
@@ -72,18 +67,18 @@ def link(bootstrap: str, timeout: float = 3.0, by: Guard = ONLY_ONE, **fields: A
 
 def naming(monkeypatch: pytest.MonkeyPatch, answers: Callable[[int], list[str]]) -> list[int]:
     """:data:`NAME` resolves to what ``answers`` says of the n-th look, from 1 on. The looks so far."""
-    real, looks = guard._lookup, []
+    real, looks = socket.getaddrinfo, []
 
-    def lookup(host: str, port: int) -> Any:
+    def lookup(host: Any, port: Any, *args: Any, **how: Any) -> Any:
         if host != NAME:
-            return real(host, port)
+            return real(host, port, *args, **how)
         looks.append(port)
         return [
             (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
             for address in answers(len(looks))
         ]
 
-    monkeypatch.setattr(guard, "_lookup", lookup)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     return looks
 
 
@@ -110,6 +105,18 @@ def test_a_bootstrap_name_that_changes_its_answer(
     assert time.monotonic() - began < 1, "it is told at once, not when the time is over"
     assert len(looks) == 2
     assert (good.came, bad.came, connected) == (0, 0, [])
+
+
+def test_a_refusal_does_not_wait_for_another_server(good: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent() as port:
+        for _ in range(3):  # whichever of them is tried first
+            naming(monkeypatch, lambda n: [good.host] if n == 1 else ["169.254.169.254"])
+            began = time.monotonic()
+            hung_and_moved = link(f"127.0.0.1:{port},{NAME}:{good.port}", by=Guard())
+            with pytest.raises(Refused), kafka.reached(hung_and_moved):
+                pytest.fail("it was reached")
+            assert time.monotonic() - began < 1.5
+            monkeypatch.undo()
 
 
 def test_whichever_look_of_a_test_it_is_that_a_name_changes_at(
