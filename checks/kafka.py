@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kafka import OffsetSpec, TopicPartition
-from kafka.errors import (
-    AuthorizationError,
-    GroupIdNotFoundError,
-    KafkaError,
-    UnknownTopicOrPartitionError,
-    for_code,
-)
+from kafka.errors import AuthorizationError, GroupIdNotFoundError, KafkaError, UnknownTopicOrPartitionError
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 from checks.result import CannotLook, Spec
@@ -64,8 +58,8 @@ class Offsets:
 
 @dataclass(frozen=True)
 class Group:
-    """A consumer group. ``state`` is Kafka's word, lower case (stable, empty, preparing rebalance); dead: Kafka knows no such group. ``reads``: the topics
-    that its members are assigned now."""
+    """A consumer group. ``state`` is Kafka's word, lower case (stable, empty, preparing rebalance); dead: Kafka knows no
+    such group. ``reads``: the topics that its members are assigned now."""
 
     name: str
     state: str
@@ -84,10 +78,9 @@ class Cluster:
         """Every topic that the user may see, with its partitions. :class:`CannotLook` where it may see none."""
         out: dict[str, list[Partition]] = {}
         for topic in self._client.listed.topics:
-            error = for_code(topic.error_code)
-            if issubclass(error, AuthorizationError):
+            if kafka.is_forbidden(topic.error_code):
                 raise _may_not(f"the topic {topic.name}")
-            if error is UnknownTopicOrPartitionError:
+            if topic.error_code == UnknownTopicOrPartitionError.errno:
                 continue  # deleted while it was listed
             out[topic.name] = [
                 Partition(
@@ -146,7 +139,8 @@ class Cluster:
             return []
         if headless := [f"{p.topic}/{p.id}" for p in wanted if p.leader is None]:
             raise CannotLook(
-                f"Kafka did not tell the offsets of {some(headless)}: no broker leads it", step="answer"
+                f"Kafka did not tell the offsets of {some(headless)}: without a leader there is nobody to ask",
+                step="answer",
             )
         # the beginning first: it may only move towards the end, so that no lag comes out too small
         begins = self._listed(wanted, OffsetSpec.EARLIEST)

@@ -38,6 +38,8 @@ OFFSETS = "__consumer_offsets"
 AGAIN = 0.1
 #: bytes of an answer at most; a cluster of ten thousand topics lists them in some megabytes
 MOST_BYTES = 100_000_000
+#: a broker does not answer in time
+_SILENT = (TimeoutError, kafka_errors.KafkaTimeoutError, kafka_errors.RequestTimedOutError)
 
 
 class KafkaAway(DlvError):
@@ -49,6 +51,11 @@ class KafkaAway(DlvError):
     def __init__(self, step: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.step = step
+
+
+def is_forbidden(error_code: int) -> bool:
+    """Whether Kafka's code of an error says that the user may not see it."""
+    return issubclass(kafka_errors.for_code(error_code), kafka_errors.AuthorizationError)
 
 
 class Client:
@@ -72,10 +79,8 @@ class Client:
         while True:
             try:
                 return question(self._admin)
-            except TimeoutError:
-                if why is None:
-                    raise
-                raise why from None
+            except _SILENT:
+                raise why or TimeoutError("timed out") from None
             except kafka_errors.KafkaError as e:
                 if why is None or not isinstance(e, kafka_errors.NodeNotReadyError):
                     why = e  # that one says only that a broker which failed is left alone for a while
@@ -108,11 +113,7 @@ class Client:
         if not topics or self._manager.broker_version_data.api_version(MetadataRequest) < 4:
             return []  # before Kafka 0.11 there was no such request
         told = self.ask(lambda admin: admin.describe_topics(topics), seconds)
-        return [
-            t["name"]
-            for t in told
-            if issubclass(kafka_errors.for_code(t["error_code"]), kafka_errors.AuthorizationError)
-        ]
+        return [t["name"] for t in told if is_forbidden(t["error_code"])]
 
     def told(self, e: BaseException) -> tuple[str, str]:
         """(words, hint) of what ended a question, without any secret."""
@@ -209,7 +210,6 @@ _SIGN_IN = (
     kafka_errors.UnsupportedSaslMechanismError,
     *_NO_SIGN_IN,
 )
-_SILENT = (TimeoutError, kafka_errors.KafkaTimeoutError, kafka_errors.RequestTimedOutError)
 
 
 def _why(link: Link, way: Way, at: tuple[str, int], e: BaseException) -> KafkaAway:
@@ -370,9 +370,8 @@ def _may_list(client: Client, ladder: Ladder) -> None:
     question about groups is not for this test to judge: it is told of a check that asks for one."""
 
     def groups(admin: KafkaAdminClient) -> None:
-        for (
-            broker
-        ) in client.listed.brokers:  # one that answers is enough: what a user may see is the same at all
+        # one that answers is enough: what a user may see is the same at all
+        for broker in client.listed.brokers:
             with suppress(kafka_errors.KafkaConnectionError, kafka_errors.NodeNotReadyError):
                 admin.list_groups([broker.node_id])
                 return
@@ -395,10 +394,7 @@ def _may_list(client: Client, ladder: Ladder) -> None:
         raise Failed(
             "permission", "the user may see no topic", "grant it Describe on the topics, on groups and on the cluster"
         )  # fmt: skip
-    if any(
-        issubclass(kafka_errors.for_code(t.error_code), kafka_errors.AuthorizationError)
-        for t in client.listed.topics
-    ):
+    if any(is_forbidden(t.error_code) for t in client.listed.topics):
         raise Failed("permission", "the user may not describe topics", "grant it Describe on the topics")
 
 

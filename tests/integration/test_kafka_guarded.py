@@ -102,7 +102,7 @@ def test_a_bootstrap_name_that_changes_its_answer(
         kafka.reached(link(f"{NAME}:{good.port}", by=by)),
     ):
         pytest.fail("it was reached")
-    assert time.monotonic() - began < 1, "it is told at once, not when the time is over"
+    assert time.monotonic() - began < 2, "it is told at once, not when the time is over"
     assert len(looks) == 2
     assert (good.came, bad.came, connected) == (0, 0, [])
 
@@ -336,7 +336,7 @@ def test_a_broker_that_never_answers_ends_its_question_in_time(good: Broker) -> 
         good.names = [(1, good.host, good.port), (2, "127.0.0.1", port)]
         with kafka.reached(link(good.at, timeout=0.5)) as client:
             began = time.monotonic()
-            with pytest.raises((TimeoutError, KafkaError)):
+            with pytest.raises(TimeoutError):
                 groups(client, 2)
             assert time.monotonic() - began < 1.5
             assert groups(client, 1) == [], "another question is asked all the same"
