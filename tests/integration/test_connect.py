@@ -74,6 +74,9 @@ def test_the_sinks_lag_is_its_groups(kafka: kafka_server.Kafka, to: Link) -> Non
         link("kafka", bootstrap=kafka.bootstrap, tls="off"), "kafka_lag", group="connect-lines-sink"
     )
     assert verdict.status == "ok", verdict.reason
+    # the workers are a group as well, whose members say in a form of their own what they do
+    workers = look(link("kafka", bootstrap=kafka.bootstrap, tls="off"), "kafka_lag", group="connect-test")
+    assert (workers.status, workers.reason) == ("warn", "connect-test reads no topic yet")
 
 
 def test_a_worker_that_is_away_or_hangs(connect: Connect, to: Link) -> None:

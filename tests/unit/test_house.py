@@ -73,7 +73,7 @@ DRIVERS = {
     "rq": {"workers"},
     "sqlalchemy": {"connections", "checks"},
     "pymysql": {"connections"},
-    "confluent_kafka": {"connections", "checks"},
+    "kafka": {"connections", "checks"},
     "requests": {"connections", "checks", "alerts"},
 }
 #: the only files that read the settings for themselves: where a process begins

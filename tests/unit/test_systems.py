@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import KafkaError
+from kafka import errors
 
 from checks import airflow, kafka, registry, spark
 from checks.airflow import Dag, RunState
 from checks.fields import checked
 from checks.result import About, CannotLook, Observation, Past, Spec, Verdict
-from connections.kafka import KafkaAway
+from connections import kafka as reaching
+from connections.guard import Guard
+from connections.kafka_sockets import NotReached, Socket, Way
+from connections.link import Link
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 MIN = timedelta(minutes=1)
@@ -166,34 +173,144 @@ def test_lag_of_a_partition(begin: int, end: int, committed: int | None, lag: in
     assert (offsets.lag, offsets.lost) == (lag, lost)
 
 
+def broken(of: type[Exception], by: BaseException) -> Exception:
+    """An error that came of another, as kafka-python raises it."""
+    try:
+        try:
+            raise by
+        except type(by):
+            raise of(f"Handshake failed: {by}")  # noqa: B904 (as it does)
+    except of as e:
+        return e
+
+
 @pytest.mark.parametrize(
-    ("reason", "message", "step", "words"),
+    ("error", "step", "words"),
     [
-        ("_TRANSPORT", "127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)",
-         "route", "127.0.0.1:9: connection refused, nothing listens on this port"),
-        ("_RESOLVE", "no-such-host.invalid:9092/bootstrap: Failed to resolve 'no-such-host.invalid:9092': Name or service not known (after 3ms in state CONNECT, 2 identical error(s) suppressed)",
-         "name", "no-such-host.invalid:9092: Failed to resolve 'no-such-host.invalid:9092': Name or service not known"),
-        ("_TRANSPORT", "b:80/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes (after 5ms in state APIVERSION_QUERY)",
-         "route", "b:80: what listens there does not speak Kafka"),
-        ("_TRANSPORT", "b:9093/bootstrap: Disconnected: connecting to a SSL listener? (after 2ms in state APIVERSION_QUERY)",
-         "route", "b:9093: it closes the connection"),
-        ("_AUTHENTICATION", "sasl_plaintext://b:9092/bootstrap: SASL PLAIN authentication failed (after 9ms in state AUTH_REQ)",
-         "sign-in", "b:9092: SASL PLAIN authentication failed"),
-        ("_SSL", "ssl://b:9093/bootstrap: SSL handshake failed: certificate verify failed (after 9ms in state SSL_HANDSHAKE)",
-         "tls", "b:9093: SSL handshake failed: certificate verify failed"),
-        ("_TIMED_OUT", "no broker answers", "route", "no broker answers"),
+        (NotReached(("b", 9092), ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
+         "route", "b:9092: connection refused, nothing listens on this port"),
+        (NotReached(("b", 9092), OSError(errno.ENETUNREACH, "Network is unreachable")),
+         "route", "b:9092: there is no way to b: Network is unreachable"),
+        (NotReached(("b", 9092), TimeoutError("timed out")), "route", "b:9092: it does not answer"),
+        (NotReached(("b", 9092), socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
+         "name", "b does not resolve"),
+        (TimeoutError(), "route", "b:9092: it does not answer"),
+        (errors.RequestTimedOutError("Request timed out after 3999 ms"), "route", "b:9092: it does not answer"),
+        (errors.InvalidReceiveError("Invalid frame length: 1213486160"),
+         "route", "b:9092: what listens there does not speak Kafka"),
+        (errors.InvalidReceiveError("Invalid frame length: 352518912"), "route", "b:9092: it speaks TLS"),
+        (errors.KafkaProtocolError("Unable to decode response"),
+         "route", "b:9092: what listens there does not speak Kafka"),
+        (errors.KafkaConnectionError("socket disconnected"), "route", "b:9092: it closes the connection"),
+        (errors.KafkaConnectionError(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")),
+         "route", "b:9092: it closes the connection"),
+        (errors.SaslAuthenticationFailedError("SaslAuthenticationFailedError: Authentication failed: who is that"),
+         "sign-in", "b:9092: Authentication failed: who is that"),
+        (errors.SaslAuthenticationFailedError("SaslAuthenticationFailedError: None"),
+         "sign-in", "b:9092: authentication failed by PLAIN"),
+        (errors.SaslAuthenticationFailedError("SaslAuthenticationFailedError: not with pa55"),
+         "sign-in", "b:9092: not with (hidden)"),
+        (errors.UnsupportedSaslMechanismError(), "sign-in", "b:9092: it does not offer the mechanism PLAIN"),
+        (errors.IllegalSaslStateError(), "sign-in", "b:9092: it takes no sign-in (SASL)"),
+        (errors.IncompatibleBrokerVersion("no SaslHandshakeRequest"), "sign-in", "b:9092: it takes no sign-in (SASL)"),
+        (ValueError("Server sent wrong signature!"), "sign-in", "b:9092: its answer is not one of PLAIN"),
+        (broken(errors.KafkaConnectionError, ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")),
+         "tls", "b:9092: what listens there does not speak TLS"),
+        (errors.KafkaConnectionError(ssl.SSLError(1, "[SSL] tlsv13 alert certificate required (_ssl.c:2590)")),
+         "tls", "b:9092: the server broke off TLS: certificate required"),
+        (errors.MetadataEmptyBrokerList("it names no broker of its cluster"),
+         "route", "b:9092: it names no broker of its cluster"),
+        (errors.UnsupportedVersionError(), "route", "b:9092: The version of API is not supported."),
     ],
 )  # fmt: skip
-def test_why_no_broker_was_reached(reason: str, message: str, step: str, words: str) -> None:
-    """librdkafka's words, of a real one, without what differs from one try to the next."""
-    told = kafka._told(KafkaAway(reason, message))
-    assert (told.step, told.reason) == (step, words)
+def test_why_no_broker_was_reached(error: Exception, step: str, words: str) -> None:
+    """Without the figures that differ from one try to the next."""
+    fields = {"bootstrap": "b:9092", "tls": "off", "sasl": "PLAIN", "username": "u"}
+    link = Link(uuid4(), "K", "kafka", fields, Guard(), {"password": "pa55"})
+    why = reaching._why(link, Way(link, 0.0), ("b", 9092), error)
+    assert (why.step, why.message) == (step, words) and why.hint
 
 
-def test_what_the_user_may_not_see_is_not_called_absent() -> None:
+def test_the_most_particular_reason_is_told() -> None:
+    fields = {"bootstrap": "a:1,b:2,c:3", "tls": "off", "sasl": "PLAIN", "username": "u"}
+    link = Link(uuid4(), "K", "kafka", fields, Guard())
+
+    def told(**failed: Exception) -> str:
+        ports = {"a": 1, "b": 2, "c": 3}
+        by = {(host, ports[host]): e for host, e in failed.items()}
+        return reaching._away(link, Way(link, 0.0), by).message
+
+    closed = errors.KafkaConnectionError("socket disconnected")
+    assert told(a=closed, b=errors.SaslAuthenticationFailedError("E: no")) == "b:2: no"
+    assert told(a=closed, b=TimeoutError()) == "a:1: it closes the connection"
+    assert told(b=closed) == "a:1: it does not answer"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotReached(("b2", 9092), socket.gaierror(socket.EAI_NONAME, "unknown")), "b2 does not resolve"),
+        (NotReached(("b2", 9092), TimeoutError("timed out")), "no answer from b2 to opening a socket on port 9092"),
+        (errors.KafkaConnectionError("socket disconnected"), "a broker closed the connection"),
+        (errors.KafkaConnectionError(ssl.SSLError(1, "EOF occurred in violation of protocol")), "the server broke off TLS"),
+        (errors.UnknownBrokerIdError(7), "the cluster does not name the broker that knows"),
+        (errors.OffsetNotAvailableError(), errors.OffsetNotAvailableError.description),
+        (errors.NodeNotReadyError(2), "NodeNotReadyError"),
+    ],
+)  # fmt: skip
+def test_why_a_question_was_not_answered(error: Exception, words: str) -> None:
+    told, hint = reaching._told_of(error)
+    assert told == words
+    assert ("advertised.listeners" in hint) == isinstance(error, NotReached)
+
+
+class Said:
+    """A client whose answers are an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def group(self, _: str) -> Any:
+        raise self.error
+
+    def told(self, e: BaseException) -> tuple[str, str]:
+        return reaching._told_of(e)
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "words"),
+    [
+        (errors.GroupAuthorizationFailedError("g"), "permission", "the user may not describe the group g"),
+        (TimeoutError(), "answer", "no broker told the group g within 4 s"),
+        (NotReached(("b2", 9092), ConnectionRefusedError(111, "refused")),
+         "answer", "Kafka did not tell the group g: b2 answers, and nothing listens on port 9092"),
+    ],
+)  # fmt: skip
+def test_what_the_user_may_not_see_is_not_called_absent(error: Exception, step: str, words: str) -> None:
     with pytest.raises(CannotLook) as e:
-        kafka._refused(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED), "the group g")
-    assert e.value.step == "permission"
+        kafka.Cluster(Said(error), 4.0).group("g")  # type: ignore[arg-type]
+    assert (e.value.step, e.value.reason) == (step, words)
+    gone = kafka.Cluster(Said(errors.GroupIdNotFoundError("g")), 4.0).group("g")  # type: ignore[arg-type]
+    assert gone == kafka.Group("g", "dead", 0)
+
+
+@pytest.mark.parametrize("assignment", [b"", b"\x00", b"\x00\x01{not Kafka's}", bytes(range(200))])
+def test_members_that_say_what_they_read_in_words_of_their_own(assignment: bytes) -> None:
+    """Such as the workers of Kafka Connect."""
+    assert kafka._assigned(SimpleNamespace(member_assignment=assignment)) == []
+
+
+def test_the_end_of_a_connection_is_told_after_what_came_before_it() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.sendall(b"no")
+        theirs.close()
+        sock = Socket(ours)
+        assert sock.recv(4096) == b"no"
+        with pytest.raises(BlockingIOError):
+            sock.recv(4096)
+        assert sock.recv(4096) == b""
 
 
 @pytest.mark.parametrize(
