@@ -6,15 +6,13 @@ Everything is asked by listing: naming a topic that does not exist in a request 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kafka import OffsetSpec, TopicPartition
 from kafka.errors import AuthorizationError, GroupIdNotFoundError, KafkaError, UnknownTopicOrPartitionError
-from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 from checks.result import CannotLook, Spec
 from checks.words import some
@@ -110,14 +108,10 @@ class Cluster:
     def group(self, name: str) -> Group:
         """What Kafka says of a group; its state is dead where Kafka knows none of that name."""
         try:
-            said = self._answer(lambda: self._client.group(name), f"the group {name}")
+            word, members, reads = self._answer(lambda: self._client.group(name), f"the group {name}")
         except GroupIdNotFoundError:
             return Group(name, "dead", 0)
-        reads = frozenset(
-            topic for m in said.members if said.protocol_type == "consumer" for topic in _assigned(m)
-        )
-        state = re.sub("(?<=[a-z])(?=[A-Z])", " ", said.group_state).lower()
-        return Group(name, state, len(said.members), reads)
+        return Group(name, re.sub("(?<=[a-z])(?=[A-Z])", " ", word).lower(), members, reads)
 
     def committed(self, name: str) -> dict[tuple[str, int], int]:
         """What a group has committed, by (topic, partition); partitions without a commit are left out."""
@@ -182,15 +176,6 @@ _GRANT = "grant it Describe on topics and groups"
 
 def _may_not(what: str) -> CannotLook:
     return CannotLook(f"the user may not describe {what}", step="permission", hint=_GRANT)
-
-
-def _assigned(member: Any) -> list[str]:
-    """The topics that a member of a group is assigned; none where it says so in a way that is not known here."""
-    try:
-        said = ConsumerProtocolAssignment.decode(member.member_assignment)
-    except (ValueError, struct.error):
-        return []
-    return [p.topic for p in said.assigned_partitions]
 
 
 @contextmanager

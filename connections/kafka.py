@@ -12,6 +12,7 @@ import re
 import secrets
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,9 +22,11 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.admin import DescribeGroupsRequest
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.protocol.metadata import CoordinatorType, FindCoordinatorRequest, MetadataRequest
 
 from connections import http, tls
+from connections.kafka_messages import ConsumerGroupDescribeRequest
 from connections.kafka_sockets import SCHEME, WAYS, Context, Loop, Manager, NotReached, Way
 from connections.kind import Field, Kind, pairs
 from connections.ladder import Failed, Ladder, chain, name_words, route_words, tls_words
@@ -88,11 +91,15 @@ class Client:
                     raise why from None
                 time.sleep(AGAIN)
 
-    def group(self, name: str) -> Any:
-        """What its coordinator says of a consumer group, by :meth:`ask` alone. Asked by hand: the admin client fails on
-        members of groups that are not of consumers, such as those of Kafka Connect's workers."""
+    def group(self, name: str) -> tuple[str, int, frozenset[str]]:
+        """What its coordinator says of a consumer group, by :meth:`ask` alone: (Kafka's word for its state, how many
+        members, the topics that they are assigned). :class:`kafka.errors.GroupIdNotFoundError` where it knows none.
 
-        async def described() -> Any:
+        Asked by hand: the admin client fails on members of groups that are not of consumers, such as those of Kafka
+        Connect's workers, and does not know groups of KIP-848, which to the old request do not exist.
+        """
+
+        async def described() -> tuple[str, int, frozenset[str]]:
             found = await self._manager.send(
                 FindCoordinatorRequest(key=name, key_type=CoordinatorType.GROUP.value, max_version=3)
             )
@@ -101,9 +108,24 @@ class Client:
             )
             answer = await self._manager.send(DescribeGroupsRequest(groups=[name]), node_id=node)
             group = answer.groups[0]
+            unknown = group.error_code == kafka_errors.GroupIdNotFoundError.errno
+            if unknown or group.group_state == "Dead":
+                with suppress(kafka_errors.IncompatibleBrokerVersion):
+                    newer = await self._manager.send(
+                        ConsumerGroupDescribeRequest(group_ids=[name]), node_id=node
+                    )
+                    if not newer.groups[0].error_code:
+                        group = newer.groups[0]
+                        reads = {t.topic_name for m in group.members for t in m.assignment.topic_partitions}
+                        return group.group_state, len(group.members), frozenset(reads)
             if group.error_code:
                 raise kafka_errors.for_code(group.error_code)(name)
-            return group
+            consumers = group.members if group.protocol_type == "consumer" else ()
+            return (
+                group.group_state,
+                len(group.members),
+                frozenset(topic for m in consumers for topic in _assigned(m)),
+            )
 
         return self.ask(lambda _: self._manager.run(described))
 
@@ -119,6 +141,15 @@ class Client:
         """(words, hint) of what ended a question, without any secret."""
         words, hint = _told_of(e)
         return self._way.link.hide(words), hint
+
+
+def _assigned(member: Any) -> list[str]:
+    """The topics that a member of a group is assigned; none where it says so in a way that is not known here."""
+    try:
+        said = ConsumerProtocolAssignment.decode(member.member_assignment)
+    except (ValueError, struct.error):
+        return []
+    return [p.topic for p in said.assigned_partitions]
 
 
 @contextmanager

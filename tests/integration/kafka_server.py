@@ -280,15 +280,15 @@ class Kafka:
             producer.produce(topic, key=str(i), value=b"{}", **where)
         assert producer.flush(20) == 0
 
-    def consumer(self, group: str) -> Consumer:
+    def consumer(self, group: str, **more: Any) -> Consumer:
         return Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": group, "auto.offset.reset": "earliest",
-             "enable.auto.commit": False, "log_level": 0}
+             "enable.auto.commit": False, "log_level": 0} | more
         )  # fmt: skip
 
-    def consume(self, topic: str, group: str, n: int) -> Consumer:
+    def consume(self, topic: str, group: str, n: int, **more: Any) -> Consumer:
         """Read ``n`` records, commit them, and hand the consumer over, which is still a member."""
-        consumer = self.consumer(group)
+        consumer = self.consumer(group, **more)
         consumer.subscribe([topic])
         got, end = 0, time.monotonic() + 30
         while got < n:

@@ -13,6 +13,7 @@ import pytest
 from kafka_server import Kafka
 from looking import after, link, look
 
+from checks.kafka import look as kafka_of
 from checks.result import About, Past, Verdict
 from connections.link import Link
 from embedded import child
@@ -134,20 +135,26 @@ def test_partitions_without_a_commit_count(kafka: Kafka, to: Link) -> None:
     assert verdict.detail["worst"] == [["orders/1", 345], ["orders/2", 330], ["orders/0", 175]]
 
 
-def test_a_group_that_read_everything_and_is_there(kafka: Kafka, to: Link) -> None:
-    consumer = kafka.consume("orders", "quick", 1000)
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_group_that_read_everything_and_is_there(kafka: Kafka, to: Link, protocol: str) -> None:
+    """By the old protocol of groups, and by the one of KIP-848 that Kafka 4 recommends."""
+    name = f"quick-{protocol}"
+    consumer = kafka.consume("orders", name, 1000, **{"group.protocol": protocol})
     try:
-        verdict = look(to, "kafka_lag", group="quick", warn=0)
-        assert (verdict.status, verdict.reason, verdict.value) == ("ok", "quick has read everything", 0)
+        verdict = look(to, "kafka_lag", group=name, warn=0)
+        assert (verdict.status, verdict.reason, verdict.value) == ("ok", f"{name} has read everything", 0)
         assert verdict.detail is not None
-        assert verdict.detail["members"] == 1
+        assert (verdict.detail["members"], verdict.detail["state"]) == (1, "stable")
+        with kafka_of(to) as cluster:
+            assert cluster.group(name).reads == {"orders"}
     finally:
         consumer.close()
-    gone = look(to, "kafka_lag", group="quick")
+    gone = look(to, "kafka_lag", group=name)
     assert (gone.status, gone.reason) == (
         "warn",
-        "quick has read everything: the group has no members, nothing reads now",
+        f"{name} has read everything: the group has no members, nothing reads now",
     )
+    assert gone.detail is not None and gone.detail["state"] == "empty"
 
 
 def test_limits(kafka: Kafka, to: Link) -> None:

@@ -297,7 +297,7 @@ def test_what_the_user_may_not_see_is_not_called_absent(error: Exception, step: 
 @pytest.mark.parametrize("assignment", [b"", b"\x00", b"\x00\x01{not Kafka's}", bytes(range(200))])
 def test_members_that_say_what_they_read_in_words_of_their_own(assignment: bytes) -> None:
     """Such as the workers of Kafka Connect."""
-    assert kafka._assigned(SimpleNamespace(member_assignment=assignment)) == []
+    assert reaching._assigned(SimpleNamespace(member_assignment=assignment)) == []
 
 
 def test_the_end_of_a_connection_is_told_after_what_came_before_it() -> None:
