@@ -75,9 +75,13 @@ def project(record: Any, graph: Any) -> None:
 
     with record.tx() as conn:
         generation = graph_state(conn)["generation"]
-        nodes = [n for batch in projection.all_nodes(conn, 1000) for n in batch]
-        edges = [e for batch in projection.all_edges(conn, 1000) for e in batch]
+        # in parts, as a rebuild does: what one transaction holds is in the engine's memory as a whole
+        nodes = list(projection.all_nodes(conn, 5000))
+        edges = list(projection.all_edges(conn, 5000))
     schema.prepare(graph, generation)
-    into.apply(graph, generation, nodes, (), edges)
+    for some in nodes:
+        into.apply(graph, generation, some)
+    for some_edges in edges:
+        into.apply(graph, generation, edges=some_edges)
     with record.tx() as conn:
         conn.execute("update graph_state set projected_at = clock_timestamp()")

@@ -180,7 +180,8 @@ def test_graph_rebuild_restores_a_graph_that_was_emptied(made: Made, admin: Pers
     auth = (known.graph_user, known.graph_password)
     with neo4j.GraphDatabase.driver(known.graph_url, auth=auth) as driver:
         driver.execute_query("MATCH ()-[r]->() DELETE r", database_=known.graph_database)
-    assert admin.get(path)["total"] == 0
+    # asked as nobody asked before: what is kept holds until DLV itself changes the graph
+    assert admin.get(path, limit=77)["total"] == 0
     code, said = made.beside("graph", "rebuild")
     assert code == 0 and "rebuilding" in said and "Traceback" not in said, said
     assert {(i["id"], i["hop"]) for i in admin.get(path)["items"]} == before
