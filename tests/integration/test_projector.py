@@ -31,7 +31,7 @@ def shown(graph: Graph, generation: int) -> Content:
     n = schema.names(generation)
     nodes = graph.read(f"MATCH (n:{n.node}) RETURN collect(properties(n)) AS nodes")[0]["nodes"]
     edges = graph.read(f"MATCH (a:{n.node})-[:{n.flow}]->(b:{n.node}) RETURN collect([a.id, b.id]) AS edges")
-    return {p.pop("id"): p for p in nodes}, sorted((UUID(a), UUID(b)) for a, b in edges[0]["edges"])
+    return {p["id"]: p for p in nodes}, sorted((UUID(a), UUID(b)) for a, b in edges[0]["edges"])
 
 
 def told(record: Record) -> Content:
