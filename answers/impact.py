@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -82,7 +82,7 @@ def whole(
         "by_hop": [{"key": k, "n": n} for k, n in sorted(found.by_hop.items())],
         "by_kind": _counted(found.by_kind),
         "by_system": _counted(found.by_system),
-        "by_team": _teams(dlv, found.by_owner),
+        "by_team": _teams(dlv, found.by_owner, described),
         "items": items,
         "next": cursors.encode([found.items[-1][1], str(found.items[-1][0])]) if more else None,
         "cut": found.cut,
@@ -161,12 +161,14 @@ def _counted(by: Mapping[str, int]) -> list[dict[str, Any]]:
     return [{"key": k, "n": n} for k, n in sorted(by.items(), key=lambda kn: (-kn[1], kn[0]))]
 
 
-def _teams(dlv: Dlv, by_owner: Mapping[str, int]) -> list[dict[str, Any]]:
+def _teams(
+    dlv: Dlv, by_owner: Mapping[str, int], described: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Counts by team with its name; what nobody owns has the key null."""
-    if not by_owner:
-        return []
-    rows = dlv.record.all(
-        "select id::text as id, name from team where id::text = any(%s)", ([o for o in by_owner if o],)
-    )
-    names = {r["id"]: r["name"] for r in rows}
+    # the nearest nodes say what most teams are called
+    names = {n["owner"]: n["owner_name"] for n in described if n["owner"]}
+    unnamed = [o for o in by_owner if o and o not in names]
+    if unnamed:
+        rows = dlv.record.all("select id::text as id, name from team where id = any(%s::uuid[])", (unnamed,))
+        names |= {r["id"]: r["name"] for r in rows}
     return [{"key": c["key"] or None, "n": c["n"], "name": names.get(c["key"])} for c in _counted(by_owner)]

@@ -42,54 +42,27 @@ def no_such(id_: str | UUID, field: str = "id") -> NotFound:
     return NotFound(f"no node has the id {id_}", field=field, hint="search for it by name")
 
 
-def shape(row: Mapping[str, Any], now: Standing) -> dict[str, Any]:
-    """A whole row as the API shows it."""
-    id_ = row["id"]
-    role = now.role(id_)
-    return {
-        "id": str(id_),
-        "type": row["type"],
-        "kind": row["kind"],
-        "system": row["system"],
-        "environment": row["environment"],
-        "namespace": row["namespace"],
-        "name": row["name"],
-        "aliases": row["aliases"],
-        "parent_id": _str(row["parent_id"]),
-        "parent_name": row["parent_name"],
-        "owner": _str(row["owner_id"]),
-        "owner_name": row["owner_name"],
-        "sla": {"kind": row["sla_kind"], "minutes": row["sla_minutes"]} if row["sla_kind"] else None,
-        "tags": row["tags"],
-        "criticality": row["criticality"],
-        "description": row["description"],
-        "health": row["health"],
-        "health_reason": row["health_reason"],
-        "health_since": iso(row["health_since"]),
-        "running": row["running"],
-        "role": role,
-        "at_risk": None if now.at_risk is None else role == "at_risk",
-        "unresolved": row["unresolved"],
-        "standin": row["standin"],
-        "sources": row["sources"],
-        "first_seen": iso(row["first_seen"]),
-        "last_seen": iso(row["last_seen"]),
-        "made_at": iso(row["made_at"]),
-        "retired_at": iso(row["retired_at"]),
-        "dropped_at": iso(row["dropped_at"]),
-        "version": row["version"],
-    }
+def _shown(described: dict[str, Any], now: Standing) -> dict[str, Any]:
+    """What the record tells of a node, as the API shows it: with its role, and times as :func:`status.iso` writes them."""
+    for key in store.TIMES:
+        at = described[key]
+        if at is not None:
+            described[key] = (at if len(at) == _SECONDS else at.ljust(_MICROSECONDS, "0")) + "Z"
+    role = now.role(UUID(described["id"]))
+    described["role"] = role
+    described["at_risk"] = None if now.at_risk is None else role == "at_risk"
+    return described
 
 
-def _str(value: Any) -> str | None:
-    return None if value is None else str(value)
+#: lengths of a time in text, without its zone
+_SECONDS, _MICROSECONDS = len("2026-11-23T20:15:00"), len("2026-11-23T20:15:00.000000")
 
 
 def many(dlv: Dlv, ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """These nodes in this order, in one query; what is gone is left out."""
     now = status.standing(dlv)
     with dlv.record.read() as conn:
-        return [shape(row, now) for row in store.many(conn, ids)]
+        return [_shown(d, now) for d in store.described(conn, ids)]
 
 
 def resolve(dlv: Dlv, id_: str | UUID, field: str = "id") -> UUID:
@@ -135,7 +108,7 @@ def page(
         rows = store.page(
             conn, wanted, limit + 1, sort=sort, descending=descending, after=after, offset=offset
         )
-        items = [shape(r, now) for r in store.many(conn, [r["id"] for r in rows[:limit]])]
+        items = [_shown(d, now) for d in store.described(conn, [r["id"] for r in rows[:limit]])]
         out: dict[str, Any] = {"items": items, "next": None}
         if total:
             out["total"] = store.count(conn, wanted)

@@ -86,6 +86,25 @@ def estate(n: int, seed: int = 7) -> Estate:
     return e
 
 
+#: a job of :func:`chained` reads from tables at most so many before its own
+WINDOW = 50
+
+
+def chained(jobs: int, seed: int = 7) -> Estate:
+    """So many jobs, each of which reads two tables and writes one, all of them below one source, the hub."""
+    rng = random.Random(seed)
+    e = Estate()
+    tables = [e.add(False)]
+    e.hub = tables[0]
+    for _ in range(jobs):
+        job = e.add(True)
+        for source in {rng.choice(tables[-WINDOW:]), rng.choice(tables[-WINDOW:])}:
+            e.link(source, job)
+        tables.append(e.add(False))
+        e.link(job, tables[-1])
+    return e
+
+
 def uid(i: int) -> UUID:
     """Spread, as real ids are, so that an index is not filled in order."""
     return UUID(int=(i * 0x9E3779B97F4A7C15F39CC0605CEDC835 + 1) % (1 << 128))

@@ -2,6 +2,7 @@
 
     python -m bench.impact [--sizes 5000 200000] [--times 30]              # on the embedded ArcadeDB
     python -m bench.impact --neo4j                                         # on a Neo4j 5 of its own
+    python -m bench.impact --sizes --jobs 5000                             # an estate that lies below one source as a whole
     python -m bench.impact --url bolt://… --user … --password … [--loaded]   # on that Neo4j
 
 Starts embedded servers of its own in a folder under /tmp, fills the record and generation 999 of the graph with an
@@ -139,11 +140,11 @@ def fill_record(url: str, e: estates.Estate) -> None:
         conn.execute("truncate node, alias, team cascade")
         conn.execute("update graph_state set generation = %s, projected_at = now()", (GENERATION,))
         nodes = [estates.node(e, i) for i in range(e.n)]
-        teams = sorted({n.owner for n in nodes if n.owner})
+        teams = {t: f"team {i}" for i, t in enumerate(sorted({n.owner for n in nodes if n.owner}))}
         with conn.cursor() as cur:
             with cur.copy("copy team (id, name) from stdin") as copy:
-                for i, t in enumerate(teams):
-                    copy.write_row((t, f"team {i}"))
+                for team in teams.items():
+                    copy.write_row(team)
             with cur.copy(
                 "copy alias (id, environment, namespace, name, type, kind, system, node_id, first_seen, last_seen) from stdin"
             ) as copy:
@@ -151,11 +152,11 @@ def fill_record(url: str, e: estates.Estate) -> None:
                     copy.write_row((n.id, n.environment, n.system, f"bench.{n.kind}_{i}", n.type, n.kind, n.system,
                                     n.id, "2026-11-01Z", "2026-11-01Z"))  # fmt: skip
             with cur.copy(
-                "copy node (id, type, kind, system, environment, namespace, name, owner_id, tags, criticality, first_seen, last_seen) from stdin"
+                "copy node (id, type, kind, system, environment, namespace, name, owner_id, owner_name, tags, criticality, first_seen, last_seen) from stdin"
             ) as copy:
                 for i, n in enumerate(nodes):
                     copy.write_row((n.id, n.type, n.kind, n.system, n.environment, n.system, f"bench.{n.kind}_{i}",
-                                    n.owner or None, list(n.tags), n.criticality or None,
+                                    n.owner or None, teams.get(n.owner, ""), list(n.tags), n.criticality or None,
                                     "2026-11-01Z", "2026-11-01Z"))  # fmt: skip
     record.close()
     with psycopg.connect(url, autocommit=True) as plain:
@@ -182,10 +183,13 @@ def measure(
     pids: dict[str, list[int]],
     times: int,
     changed: Callable[[], object],
+    chained: bool = False,
 ) -> None:
     session = requests.Session()
     session.headers.update(headers)
     starts = [("median", median_dataset(e), ""), ("hub", e.hub, ""), ("hub", e.hub, "&kind=table&tag=pii")]
+    if chained:
+        starts = [("source", e.hub, "")]
     for name, start, asked in starts:
         url = f"{base}/api/v1/nodes/{estates.uid(start)}/impact?limit=200{asked}"
 
@@ -226,7 +230,10 @@ def main() -> None:
     p.add_argument(
         "--loaded", action="store_true", help="the graph holds generation 999 of this size already"
     )
-    p.add_argument("--sizes", type=int, nargs="+", default=[5_000, 200_000])
+    p.add_argument("--sizes", type=int, nargs="*", default=[5_000, 200_000], help="nodes")
+    p.add_argument(
+        "--jobs", type=int, nargs="*", default=[], help="jobs of estates that lie below one source"
+    )
     p.add_argument("--times", type=int, default=30)
     a = p.parse_args()
     home = Path(tempfile.mkdtemp(dir="/tmp", prefix="dlv-bench-"))
@@ -250,8 +257,10 @@ def main() -> None:
         print(
             "   nodes    edges  start         below   REST p50 / p95   again p50 / p95   graph p50 / p95   memory  CPU ms a question"
         )
-        for n in a.sizes:
-            e = estates.estate(n)
+        made = [(False, partial(estates.estate, n)) for n in a.sizes]
+        made += [(True, partial(estates.chained, n)) for n in a.jobs]
+        for chained, make in made:
+            e = make()
             fill_record(given.database_url, e)
             if not a.loaded:
                 schema.drop(graph, GENERATION)
@@ -266,7 +275,7 @@ def main() -> None:
                 with psycopg.connect(given.database_url, autocommit=True) as plain:
                     measure(
                         base, headers, e, graph, pids, a.times,
-                        lambda: plain.execute("update graph_state set projected_at = clock_timestamp()"),
+                        lambda: plain.execute("update graph_state set projected_at = clock_timestamp()"), chained,
                     )  # fmt: skip
                 for k, some in pids.items():
                     print(f"         {k}: {sum(pss(p) for p in some)} MB")

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -204,6 +205,9 @@ def _told(
     return {code: _codes.get(code) or changed[code] for code in codes if code in _codes or code in changed}
 
 
+_code_of = itemgetter(slice(_CODE, _LINE))
+
+
 def _id_of(line: str) -> UUID:
     return from_brief(line[1:_CODE])
 
@@ -217,7 +221,8 @@ def _tally(
     after: tuple[int, UUID] | None,
 ) -> Reach:
     """The answer of :func:`impact` from the lines of every node that was reached."""
-    counts = Counter([x[_CODE:] for lines in by_hop.values() for x in lines])
+    # by a map, which keeps no list of what it cuts: thousands of new texts push all else out of the caches
+    counts = Counter(map(_code_of, chain.from_iterable(by_hop.values())))
     told = _told(graph, generation, set(counts), chain.from_iterable(by_hop.values()))
     wanted = set(filters.tag)
     any_facets = not any(getattr(filters, name) for name in FACETS)

@@ -29,29 +29,49 @@ SORTS = {
     "last_seen": "n.last_seen",
 }
 
-_WHOLE = """
-select n.*, w.ord, coalesce(a.aliases, '[]') as aliases, a.unresolved, p.name as parent_name,
-       coalesce(f.sources, '{}') as sources
+#: moments that people are told of a node
+TIMES = ("health_since", "first_seen", "last_seen", "made_at", "retired_at", "dropped_at")
+
+_OF = """
   from unnest(%(ids)s::uuid[]) with ordinality as w(id, ord)
   join node n on n.id = w.id
   left join node p on p.id = n.parent_id
   left join lateral (
-    select jsonb_agg(jsonb_build_object('id', a.id, 'environment', a.environment, 'namespace', a.namespace,
-                                        'name', a.name) order by a.id) as aliases,
+    select json_agg(json_build_object('id', a.id, 'environment', a.environment, 'namespace', a.namespace,
+                                      'name', a.name) order by a.id) as aliases,
            string_agg(a.unresolved, '; ' order by a.id) as unresolved
       from alias a where a.node_id = n.id) a on true
   left join lateral (
-    select jsonb_object_agg(s.field, s.source) as sources
+    select json_object_agg(s.field, s.source) as sources
       from (select distinct on (af.field) af.field, af.source
               from alias a join alias_field af on af.alias_id = a.id
              where a.node_id = n.id
              order by af.field, array_position(array['manual','file','pattern','event'], af.source)) s) f on true
  order by w.ord"""
+_BESIDE = """
+       coalesce(a.aliases, '[]') as aliases, a.unresolved, p.name as parent_name,
+       coalesce(f.sources, '{}') as sources"""
+_WHOLE = f"select n.*, {_BESIDE} {_OF}"
+#: Postgres writes what it is told of two hundred nodes in half the time that Python takes for as many rows
+_DESCRIBED = f"""
+select json_agg(row_to_json(d)) as nodes from (
+  select n.id, n.type, n.kind, n.system, n.environment, n.namespace, n.name, n.parent_id, n.owner_id as owner,
+         n.owner_name, case when n.sla_kind is not null
+                            then json_build_object('kind', n.sla_kind, 'minutes', n.sla_minutes) end as sla,
+         n.tags, n.criticality, n.description, n.health, n.health_reason, n.running, n.standin, n.version,
+         {", ".join(f"n.{t} at time zone 'UTC' as {t}" for t in TIMES)}, {_BESIDE} {_OF}) d"""
 
 
 def many(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """Whole rows of these nodes in this order, in one query; ids that are no node are left out."""
     return conn.execute(_WHOLE, {"ids": list(ids)}).fetchall()
+
+
+def described(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
+    """What people are told of these nodes, as :func:`many`, in JSON's own types: ids are text, and :data:`TIMES`, in UTC
+    without saying so."""
+    row = conn.execute(_DESCRIBED, {"ids": list(ids)}).fetchone()
+    return (row and row["nodes"]) or []
 
 
 def resolve(conn: Conn, id_: UUID) -> UUID | None:

@@ -17,6 +17,7 @@ from errors import GraphAway, Invalid, NotFound
 from graph import reach
 from graph.driver import Graph
 from settings import Settings
+from store import nodes as node_store
 from store import teams
 from store.nodes import SORTS
 from tests.integration import alarms
@@ -117,6 +118,32 @@ def test_reach_is_asked_of_the_graph_once_until_the_graph_changes(
     monkeypatch.setattr(Graph, "read", away)
     with pytest.raises(GraphAway):
         impact.impact(dlv, n["d.s.raw"])
+
+
+def test_nodes_are_told_as_their_rows_are(dlv: Dlv) -> None:
+    with dlv.record.tx() as conn:
+        team = teams.create(conn, e.ADMIN, {"name": "Finance", "patterns": []})["id"]
+        a = e.node(
+            conn, "d.s.a", owner=str(team), sla={"kind": "freshness", "minutes": 90}, tags=["pii", 'ü"x']
+        )
+        conn.execute(
+            """update node set first_seen = '2026-11-01 10:00:00.1204+02', last_seen = '2026-11-02 10:00:00+00',
+               health_since = '0999-01-01 00:00:00.000001+00', retired_at = '2026-11-03 00:00:00.5-05:30' where id = %s""",
+            (a,),
+        )
+        conn.execute("update alias set unresolved = 'two tables have this name' where node_id = %s", (a,))
+        [row] = node_store.many(conn, [a])
+    [told] = nodes.many(dlv, [UUID(int=5), a])
+    for key in ("first_seen", "last_seen", "health_since", "retired_at", "made_at", "dropped_at"):
+        assert told[key] == status.iso(row[key]), key
+    same = (
+        "type kind system environment namespace name aliases parent_name owner_name tags criticality description health "
+        "health_reason running unresolved standin sources version"
+    ).split()
+    assert {k: told[k] for k in same} == {k: row[k] for k in same}
+    assert (told["id"], told["owner"], told["parent_id"]) == (str(a), str(team), None)
+    assert told["sla"] == {"kind": "freshness", "minutes": 90} and told["sources"]["owner"] == "manual"
+    assert told["unresolved"] == "two tables have this name" and len(told["aliases"]) == 1
 
 
 def away(*_: Any, **__: Any) -> Any:
