@@ -122,7 +122,7 @@ def _totals(by_hop: Counter[int], facets: Mapping[str, int]) -> dict[str, Counte
         "owner": Counter(),
     }
     for f, c in facets.items():
-        _, kind, system, _, owner = f.split("\t")
+        _, kind, system, _, owner = _said(f)
         totals["kind"][kind] += c
         totals["system"][system] += c
         totals["owner"][owner] += c
@@ -299,8 +299,12 @@ def _nearest(
     return found[:limit], len(found) > limit
 
 
+def _said(facets: str) -> list[str]:
+    return facets.rstrip(" ").split("\t")
+
+
 def _passes(group: str, filters: Filters) -> bool:
-    said = dict(zip(FACETS, group.split("\t"), strict=True))
+    said = dict(zip(FACETS, _said(group), strict=True))
     return all(not getattr(filters, name) or said[name] in getattr(filters, name) for name in FACETS)
 
 

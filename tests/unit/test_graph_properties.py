@@ -1,0 +1,44 @@
+"""What a node in the graph is made of does not outgrow the place it was made in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from graph import project
+from graph.model import Filters, GraphNode, brief, from_brief
+from graph.reach import FACETS, _passes, _said
+
+TEAM = str(UUID(int=2**127 + 5))
+NODE = GraphNode(UUID(int=7), "dataset", "table", "postgres", "prod", "", (), 0)
+
+
+def test_a_node_that_gets_an_owner_is_as_long_as_before() -> None:
+    nobodys, owned = project.properties(NODE), project.properties(replace(NODE, owner=TEAM))
+    assert nobodys != owned
+    assert [len(str(v)) for k, v in nobodys.items() if k != "code"] == [
+        len(str(v)) for k, v in owned.items() if k != "code"
+    ]
+
+
+@pytest.mark.parametrize("owner", ["", TEAM])
+def test_the_room_for_an_owner_is_no_owner(owner: str) -> None:
+    text = project.facets(replace(NODE, owner=owner))
+    assert dict(zip(FACETS, _said(text), strict=True)) == {
+        "type": "dataset", "kind": "table", "system": "postgres", "environment": "prod", "owner": owner,
+    }  # fmt: skip
+    assert _passes(text, Filters(owner=(TEAM,))) == bool(owner)
+    assert _passes(text, Filters(kind=("table",)))
+
+
+def test_a_stand_in_is_counted_by_nothing() -> None:
+    assert project.facets(replace(NODE, standin=True)) == ""
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**64, 2**128 - 1])
+def test_a_brief_id_is_an_id_and_sorts_as_one(number: int) -> None:
+    id_ = UUID(int=number)
+    assert from_brief(brief(id_)) == id_
+    assert (brief(id_) < brief(NODE.id)) == (str(id_) < str(NODE.id))
