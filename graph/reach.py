@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -75,41 +75,49 @@ def impact(
     tags = "any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
     given: dict[str, Any] = {"id": str(node)} | ({"tags": list(filters.tag)} if filters.tag else {})
     # few groups leave the engine, however many nodes there are: tens of thousands of ids would cost more than the
-    # walk; and of each group one node says what all of them have in common
+    # walk; a small one with its nodes, of another one node that says what all of them have in common
     counted = graph.read(
-        f"{hops}{' WHERE ' + tags if tags else ''} WITH l, d.code AS code, collect(d) AS ds "
-        "RETURN collect([l, head(ds).facets, size(ds), CASE WHEN size(ds) <= $few THEN [x IN ds | x.id] END]) AS counts",
+        f"{hops}{' WHERE ' + tags if tags else ''} WITH l, d.code AS code, collect(d) AS ds RETURN collect("
+        "[l, code, size(ds), CASE WHEN size(ds) <= $few THEN [x IN ds | x.id] ELSE [head(ds).id] END]) AS counts",
         **given,
         few=FEW,
     )[0]["counts"]
-    real = [(hop_of(length, from_dataset), f, c, ids) for length, f, c, ids in counted if f]
-    passing = [g for g in real if _passes(g[1], filters)]
-    groups = [(hop, f, c) for hop, f, c, _ in passing]
+    told = _facets_of(graph, generation, {code: ids[0] for _, code, _, ids in counted})
+    every = all(not getattr(filters, name) for name in FACETS)
+    wanted = {code for code, f in told.items() if f and (every or _passes(f, filters))}
+    passing = [
+        (hop_of(length, from_dataset), code, c, ids) for length, code, c, ids in counted if code in wanted
+    ]
     by_hop_n: Counter[int] = Counter()
     facets: Counter[str] = Counter()
-    for hop, f, c in groups:
+    for hop, code, c, _ in passing:
         by_hop_n[hop] += c
-        facets[f] += c
+        facets[told[code]] += c
     totals = _totals(by_hop_n, facets)
     items: list[tuple[UUID, int]] = []
     cut = False
-    if after is None and totals["hop"].total() <= limit and all(ids for *_, ids in passing):
-        # most nodes reach so little that nothing more has to be asked
-        near = sorted((hop, i) for hop, _, _, ids in passing for i in ids)
-        items = [(UUID(i), hop) for hop, i in near]
-    elif groups:
-        last = _rounded(_enough(totals["hop"], limit, after))
+    last = _enough(by_hop_n, limit, after)
+    near = [(hop, c, ids) for hop, _, c, ids in passing if hop <= last]
+    if all(len(ids) == c for _, c, ids in near):
+        # the groups name all that the page can hold: nothing more has to be asked
+        beyond = (0, "") if after is None else (after[0], str(after[1]))
+        each = (n for hop, _, ids in near for n in zip(repeat(hop), ids) if n > beyond)
+        found = nsmallest(limit + 1, each)
+        items = [(UUID(i), hop) for hop, i in found[:limit]]
+        cut = len(found) > limit or any(hop > last for hop in by_hop_n)
+    else:
+        last = _rounded(last)
         if depth is not None:
             last = min(last, depth)
-        if len(groups) < len(real):
+        if wanted != {code for code, f in told.items() if f}:
             where = "d.code IN $groups"
-            given |= {"groups": sorted({facet_code(f) for _, f, _ in groups})}
+            given |= {"groups": sorted(wanted)}
         else:
             where = "d.code <> $nothing"
             given |= {"nothing": facet_code("")}
         where = f"{where} AND {tags}" if tags else where
         items, cut = _nearest(graph, generation, direction, from_dataset, last, where, given, limit, after)
-        cut = cut or any(hop > last for hop in totals["hop"])
+        cut = cut or any(hop > last for hop in by_hop_n)
     return _answer(totals, items, cut)
 
 
@@ -203,6 +211,29 @@ def _told(
             # where the node changed between the two questions: those of its code as it is now
             changed[missing[i]] = said
     return {code: _codes.get(code) or changed[code] for code in codes if code in _codes or code in changed}
+
+
+#: facet code → facets, as :data:`_codes` for Neo4j
+_facets: dict[int, str] = {}
+
+
+def _facets_of(graph: Graph, generation: int, one_of: Mapping[int, str]) -> dict[int, str]:
+    """Facets of each code, of which one node is given; what is not remembered is read from that node."""
+    missing = {i: code for code, i in one_of.items() if code not in _facets}
+    changed: dict[int, str] = {}
+    if missing:
+        n = names(generation)
+        rows = graph.read(
+            f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets]) AS said",
+            ids=list(missing),
+        )
+        if len(_facets) > _MOST_CODES:
+            _facets.clear()
+        for i, facets in rows[0]["said"]:
+            _facets[facet_code(facets)] = facets
+            # as above, where the node changed between the two questions
+            changed[missing[i]] = facets
+    return {c: f for c in one_of if (f := _facets.get(c, changed.get(c))) is not None}
 
 
 _code_of = itemgetter(slice(_CODE, _LINE))
