@@ -98,7 +98,7 @@ def impact(
     cut = False
     last = _enough(by_hop_n, limit, after)
     near = [(hop, c, ids) for hop, _, c, ids in passing if hop <= last]
-    if all(len(ids) == c for _, c, ids in near):
+    if all(c <= FEW for _, c, _ in near):
         # the groups name all that the page can hold: nothing more has to be asked
         beyond = (0, "") if after is None else (after[0], str(after[1]))
         each = (n for hop, _, ids in near for n in zip(repeat(hop), ids) if n > beyond)
