@@ -187,9 +187,11 @@ def measure(
 ) -> None:
     session = requests.Session()
     session.headers.update(headers)
-    starts = [("median", median_dataset(e), ""), ("hub", e.hub, ""), ("hub", e.hub, "&kind=table&tag=pii")]
-    if chained:
-        starts = [("source", e.hub, "")]
+    starts = (
+        [("source", e.hub, "")]
+        if chained
+        else [("median", median_dataset(e), ""), ("hub", e.hub, ""), ("hub", e.hub, "&kind=table&tag=pii")]
+    )
     for name, start, asked in starts:
         url = f"{base}/api/v1/nodes/{estates.uid(start)}/impact?limit=200{asked}"
 

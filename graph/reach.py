@@ -11,11 +11,11 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import nsmallest
 from itertools import chain, repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from errors import GraphAway
@@ -82,9 +82,16 @@ def impact(
         **given,
         few=FEW,
     )[0]["counts"]
-    told = _facets_of(graph, generation, {code: ids[0] for _, code, _, ids in counted})
-    every = all(not getattr(filters, name) for name in FACETS)
-    wanted = {code for code, f in told.items() if f and (every or _passes(f, filters))}
+    one_of = {code: ids[0] for _, code, _, ids in counted}
+    told = _told(
+        graph,
+        generation,
+        _facet_codes,
+        set(one_of),
+        lambda unknown: {code: one_of[code] for code in unknown},
+        lambda facets, _: facet_code(facets),
+    )
+    wanted = _passing(told, filters)
     passing = [
         (hop_of(length, from_dataset), code, c, ids) for length, code, c, ids in counted if code in wanted
     ]
@@ -92,7 +99,7 @@ def impact(
     facets: Counter[str] = Counter()
     for hop, code, c, _ in passing:
         by_hop_n[hop] += c
-        facets[told[code]] += c
+        facets[wanted[code]] += c
     totals = _totals(by_hop_n, facets)
     items: list[tuple[UUID, int]] = []
     cut = False
@@ -109,7 +116,7 @@ def impact(
         last = _rounded(last)
         if depth is not None:
             last = min(last, depth)
-        if wanted != {code for code, f in told.items() if f}:
+        if len(wanted) < len(_passing(told, Filters())):
             where = "d.code IN $groups"
             given |= {"groups": sorted(wanted)}
         else:
@@ -184,56 +191,46 @@ _LEVEL = re.compile("d+|j+")
 #: where the code begins in a line
 _CODE = 1 + BRIEF
 _LINE = _CODE + CODE
-#: line code → (facets, tags); a code says the same in every generation of every graph
-_codes: dict[str, tuple[str, frozenset[str]]] = {}
+#: a line's code, or a node's on Neo4j, → (facets, tags) of one node that has it; a code says the same in every
+#: generation of every graph, on Neo4j of facets alone
+Told = tuple[str, frozenset[str]]
+_codes: dict[str, Told] = {}
+_facet_codes: dict[int, Told] = {}
 _MOST_CODES = 100_000
+Code = TypeVar("Code", str, int)
 
 
 def _told(
-    graph: Graph, generation: int, codes: set[str], lines: Iterable[str]
-) -> dict[str, tuple[str, frozenset[str]]]:
-    """(facets, tags) of each code; what is not remembered is read from a node of ``lines`` that has it."""
-    changed: dict[str, tuple[str, frozenset[str]]] = {}
-    unknown = codes - _codes.keys()
+    graph: Graph,
+    generation: int,
+    memory: dict[Code, Told],
+    codes: set[Code],
+    one_of: Callable[[set[Code]], Mapping[Code, str]],
+    code_of: Callable[[str, list[str]], Code],
+) -> dict[Code, Told]:
+    """(facets, tags) of each code; what is not remembered is read from a node that has it, of which ``one_of`` names
+    the id."""
+    told = {code: said for code in codes if (said := memory.get(code))}
+    unknown = codes - told.keys()
     if unknown:
-        one_of = {x[_CODE:]: x for x in lines if x[_CODE:] in unknown}
-        missing = {str(_id_of(x)): code for code, x in one_of.items()}
+        asked = {i: code for code, i in one_of(unknown).items()}
         n = names(generation)
         rows = graph.read(
             f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets, n.tags]) AS said",
-            ids=list(missing),
+            ids=list(asked),
         )
-        if len(_codes) > _MOST_CODES:
-            _codes.clear()
+        if len(memory) > _MOST_CODES:
+            memory.clear()
         for i, facets, tags in rows[0]["said"]:
-            said = (facets, frozenset(tags))
-            _codes[line_code(facets, tags)] = said
             # where the node changed between the two questions: those of its code as it is now
-            changed[missing[i]] = said
-    return {code: _codes.get(code) or changed[code] for code in codes if code in _codes or code in changed}
+            told[asked[i]] = memory[code_of(facets, tags)] = (facets, frozenset(tags))
+    return told
 
 
-#: facet code → facets, as :data:`_codes` for Neo4j
-_facets: dict[int, str] = {}
-
-
-def _facets_of(graph: Graph, generation: int, one_of: Mapping[int, str]) -> dict[int, str]:
-    """Facets of each code, of which one node is given; what is not remembered is read from that node."""
-    missing = {i: code for code, i in one_of.items() if code not in _facets}
-    changed: dict[int, str] = {}
-    if missing:
-        n = names(generation)
-        rows = graph.read(
-            f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets]) AS said",
-            ids=list(missing),
-        )
-        if len(_facets) > _MOST_CODES:
-            _facets.clear()
-        for i, facets in rows[0]["said"]:
-            _facets[facet_code(facets)] = facets
-            # as above, where the node changed between the two questions
-            changed[missing[i]] = facets
-    return {c: f for c in one_of if (f := _facets.get(c, changed.get(c))) is not None}
+def _passing(told: Mapping[Code, Told], filters: Filters) -> dict[Code, str]:
+    """Facets of the codes that the filters leave, tags aside; stand-ins are never among them."""
+    every = not any(getattr(filters, name) for name in FACETS)
+    return {code: f for code, (f, _) in told.items() if f and (every or _passes(f, filters))}
 
 
 _code_of = itemgetter(slice(_CODE, _LINE))
@@ -254,14 +251,15 @@ def _tally(
     """The answer of :func:`impact` from the lines of every node that was reached."""
     # by a map, which keeps no list of what it cuts: thousands of new texts push all else out of the caches
     counts = Counter(map(_code_of, chain.from_iterable(by_hop.values())))
-    told = _told(graph, generation, set(counts), chain.from_iterable(by_hop.values()))
-    wanted = set(filters.tag)
-    any_facets = not any(getattr(filters, name) for name in FACETS)
-    passing = {
-        code: facets
-        for code, (facets, tags) in told.items()
-        if facets and (not wanted or wanted & tags) and (any_facets or _passes(facets, filters))
-    }
+
+    def one_of(unknown: set[str]) -> dict[str, str]:
+        every_line = chain.from_iterable(by_hop.values())
+        found = {x[_CODE:]: x for x in every_line if x[_CODE:] in unknown}
+        return {code: str(_id_of(x)) for code, x in found.items()}
+
+    told = _told(graph, generation, _codes, set(counts), one_of, line_code)
+    tags = set(filters.tag)
+    passing = {c: f for c, f in _passing(told, filters).items() if not tags or tags & told[c][1]}
     facets: Counter[str] = Counter()
     for code, f in passing.items():
         facets[f] += counts[code]

@@ -52,7 +52,7 @@ _BESIDE = """
        coalesce(a.aliases, '[]') as aliases, a.unresolved, p.name as parent_name,
        coalesce(f.sources, '{}') as sources"""
 _WHOLE = f"select n.*, {_BESIDE} {_OF}"
-#: Postgres writes what it is told of two hundred nodes in half the time that Python takes for as many rows
+#: as one JSON: two hundred nodes take 5-6 ms so, where as many rows and what was made of them took 8
 _DESCRIBED = f"""
 select json_agg(row_to_json(d)) as nodes from (
   select n.id, n.type, n.kind, n.system, n.environment, n.namespace, n.name, n.parent_id, n.owner_id as owner,

@@ -277,7 +277,7 @@ def test_neo4j_walks_breadth_first_and_prunes(neo4j_lts: Graph, monkeypatch: pyt
         reach.within(neo4j_lts, G, start, direction, depth)
         reach.ancestors_among(neo4j_lts, G, start, [uid(1)], direction)
     walks = {q: p for q, p in sent.items() if "*1.." in q and "*1..1]" not in q}
-    assert len(walks) > 15 and any("ORDER BY hop" in q for q in walks) and any("size(ds)" in q for q in walks)
+    assert len(walks) > 20 and any("ORDER BY hop" in q for q in walks) and any("size(ds)" in q for q in walks)
     for query, params in walks.items():
         ops = operators(neo4j_lts.plan(query, **params))
         expands = [o for o in ops if o.startswith("VarLengthExpand")]

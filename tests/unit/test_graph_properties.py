@@ -7,9 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from graph import project
+from graph import project, reach
+from graph.driver import Graph
 from graph.model import Filters, GraphNode, brief, from_brief
-from graph.reach import FACETS, _passes, _said
+from graph.reach import FACETS, _passes, _said, _told
 
 TEAM = str(UUID(int=2**127 + 5))
 NODE = GraphNode(UUID(int=7), "dataset", "table", "postgres", "prod", "", (), 0)
@@ -35,6 +36,24 @@ def test_the_room_for_an_owner_is_no_owner(owner: str) -> None:
 
 def test_a_stand_in_is_counted_by_nothing() -> None:
     assert project.facets(replace(NODE, standin=True)) == ""
+
+
+def test_what_is_remembered_is_told_also_when_there_is_too_much_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reach, "_MOST_CODES", 1)
+    monkeypatch.setattr(Graph, "read", lambda *_, **__: [{"said": [["id", "new", ["pii"]]]}])
+    memory = {code: (f"facets {code}", frozenset[str]()) for code in (1, 2)}
+    told = _told(
+        Graph("bolt://127.0.0.1:1"),
+        1,
+        memory,
+        {1, 2, 3},
+        lambda unknown: dict.fromkeys(unknown, "id"),
+        lambda *_: 3,
+    )
+    assert {c: f for c, (f, _) in told.items()} == {1: "facets 1", 2: "facets 2", 3: "new"}
+    assert memory == {3: ("new", frozenset({"pii"}))}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**64, 2**128 - 1])
