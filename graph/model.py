@@ -109,14 +109,6 @@ def line_code(facets: str, tags: Sequence[str]) -> str:
     return b64encode(blake2b(told.encode(), digest_size=8).digest())[:CODE].decode()
 
 
-def facet_code(facets: str) -> int:
-    """A number that stands for a node's facets: Neo4j reads and groups by one in half the time it takes for a text.
-
-    56 bits, so that it fits into the node's own property record; an estate has some thousands of different ones.
-    """
-    return int.from_bytes(blake2b(facets.encode(), digest_size=7).digest())
-
-
 @dataclass(frozen=True)
 class Subgraph:
     nodes: set[UUID] = field(default_factory=set)

@@ -13,7 +13,7 @@ from uuid import UUID
 import neo4j
 
 from graph.driver import Graph
-from graph.model import GraphEdge, GraphNode, brief, facet_code, line_code
+from graph.model import GraphEdge, GraphNode, brief, line_code
 from graph.schema import names
 
 #: keys in one statement, statements in one transaction
@@ -25,7 +25,7 @@ PROJECTOR = "projector-2"
 
 #: what a node in the graph is made with, all at once: ArcadeDB scatters a record that grows after it was made, and a
 #: walk then takes half as long again
-_WHOLE = "{" + ", ".join(f"{k}: r.{k}" for k in ("id", "type", "tags", "facets", "code", "line")) + "}"
+_WHOLE = "{" + ", ".join(f"{k}: r.{k}" for k in ("id", "type", "tags", "facets", "line")) + "}"
 
 
 class Fenced(Exception):
@@ -143,13 +143,11 @@ def reset_fence(graph: Graph) -> None:
 
 def properties(g: GraphNode) -> dict[str, Any]:
     """What a node in the graph carries: no more than reach reads, because a walk loads it all."""
-    said = facets(g)
     return {
         "id": str(g.id),
         "type": g.type,
         "tags": list(g.tags),
-        "facets": said,
-        "code": facet_code(said),
+        "facets": facets(g),
         "line": line(g),
     }
 

@@ -1,9 +1,10 @@
 """What reaches what, now. Breadth-first, directed, exact; paths are never enumerated.
 
-One set of Cypher; where a hop is wanted the two engines differ. Neo4j counts and sorts by ``min(length(p))``
-(:func:`_hops`). ArcadeDB knows no length without reading every edge and building every path, but hands out what one
-plain walk finds level by level, and levels are jobs and datasets in turn: :func:`_levels` tells them apart.
-Distances ``l`` in the texts are edges; :func:`graph.model.hop_of` makes hops of them. Ids travel as text.
+One set of Cypher; only where a distance is wanted do the two engines differ (:func:`_levels`). Neo4j says
+``min(length(p))``. ArcadeDB knows no length without reading every edge and building every path, but hands out what one
+plain walk finds level by level, and levels are jobs and datasets in turn. Of each node leaves one short text, its line
+(:func:`graph.project.line`), from which everything is counted here. Distances are edges; :func:`graph.model.hop_of`
+makes hops of them. Ids travel as text.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import nsmallest
-from itertools import chain, repeat
+from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeVar
 from uuid import UUID
 
 from errors import GraphAway
@@ -29,7 +29,6 @@ from graph.model import (
     Reach,
     brief,
     edges_of,
-    facet_code,
     from_brief,
     hop_of,
     line_code,
@@ -41,8 +40,6 @@ FACETS = ("type", "kind", "system", "environment", "owner")
 
 #: beyond so many nodes between two ends, paths are looked for among the nearest only, and the answer says so
 MAX_BETWEEN = 20_000
-#: nodes of one group that are named with its count, on Neo4j
-FEW = 50
 #: up to so many starts are walked one by one, inside the engine; more of them together, level by level
 MAX_WALKS = 8
 #: candidates the search for paths looks at, at most
@@ -64,202 +61,23 @@ def impact(
 
     ``after`` is the last (hop, id) of the page before. An unknown node reaches nothing.
     """
-    filters = filters or Filters()
     steps = None if depth is None else edges_of(depth, from_dataset)
-    if graph.dialect == "arcadedb":
-        by_hop: dict[int, list[str]] = defaultdict(list)
-        for length, lines in _levels(graph, generation, node, direction, steps):
-            by_hop[hop_of(length, from_dataset)] += lines
-        return _tally(graph, generation, by_hop, filters, limit, after)
-    hops = _hops(generation, direction, steps)
-    tags = "any(t IN d.tags WHERE t IN $tags)" if filters.tag else ""
-    given: dict[str, Any] = {"id": str(node)} | ({"tags": list(filters.tag)} if filters.tag else {})
-    # few groups leave the engine, however many nodes there are: tens of thousands of ids would cost more than the
-    # walk; a small one with its nodes, of another one node that says what all of them have in common
-    counted = graph.read(
-        f"{hops}{' WHERE ' + tags if tags else ''} WITH l, d.code AS code, collect(d) AS ds RETURN collect("
-        "[l, code, size(ds), CASE WHEN size(ds) <= $few THEN [x IN ds | x.id] ELSE [head(ds).id] END]) AS counts",
-        **given,
-        few=FEW,
-    )[0]["counts"]
-    one_of = {code: ids[0] for _, code, _, ids in counted}
-    told = _told(
-        graph,
-        generation,
-        _facet_codes,
-        set(one_of),
-        lambda unknown: {code: one_of[code] for code in unknown},
-        lambda facets, _: facet_code(facets),
-    )
-    wanted = _passing(told, filters)
-    passing = [
-        (hop_of(length, from_dataset), code, c, ids) for length, code, c, ids in counted if code in wanted
-    ]
-    by_hop_n: Counter[int] = Counter()
-    facets: Counter[str] = Counter()
-    for hop, code, c, _ in passing:
-        by_hop_n[hop] += c
-        facets[wanted[code]] += c
-    totals = _totals(by_hop_n, facets)
-    items: list[tuple[UUID, int]] = []
-    cut = False
-    last = _enough(by_hop_n, limit, after)
-    near = [(hop, c, ids) for hop, _, c, ids in passing if hop <= last]
-    if all(c <= FEW for _, c, _ in near):
-        # the groups name all that the page can hold: nothing more has to be asked
-        beyond = (0, "") if after is None else (after[0], str(after[1]))
-        each = (n for hop, _, ids in near for n in zip(repeat(hop), ids) if n > beyond)
-        found = nsmallest(limit + 1, each)
-        items = [(UUID(i), hop) for hop, i in found[:limit]]
-        cut = len(found) > limit or any(hop > last for hop in by_hop_n)
-    else:
-        last = _rounded(last)
-        if depth is not None:
-            last = min(last, depth)
-        if len(wanted) < len(_passing(told, Filters())):
-            where = "d.code IN $groups"
-            given |= {"groups": sorted(wanted)}
-        else:
-            where = "d.code <> $nothing"
-            given |= {"nothing": facet_code("")}
-        where = f"{where} AND {tags}" if tags else where
-        items, cut = _nearest(graph, generation, direction, from_dataset, last, where, given, limit, after)
-        cut = cut or any(hop > last for hop in by_hop_n)
-    return _answer(totals, items, cut)
-
-
-def _totals(by_hop: Counter[int], facets: Mapping[str, int]) -> dict[str, Counter[Any]]:
-    """How many by hop, kind, system and owner, of how many by hop and by facets."""
-    totals: dict[str, Counter[Any]] = {
-        "hop": by_hop,
-        "kind": Counter(),
-        "system": Counter(),
-        "owner": Counter(),
-    }
-    for f, c in facets.items():
-        _, kind, system, _, owner = _said(f)
-        totals["kind"][kind] += c
-        totals["system"][system] += c
-        totals["owner"][owner] += c
-    return totals
-
-
-def _answer(totals: Mapping[str, Counter[Any]], items: list[tuple[UUID, int]], cut: bool) -> Reach:
-    return Reach(
-        total=sum(totals["hop"].values()),
-        items=items,
-        by_hop=dict(totals["hop"]),
-        by_kind=dict(totals["kind"]),
-        by_system=dict(totals["system"]),
-        by_owner=dict(totals["owner"]),
-        cut=cut,
-    )
-
-
-def _levels(
-    graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None
-) -> Iterator[tuple[int, list[str]]]:
-    """(edges, lines of the nodes just so many edges away), nearest first, the node itself left out; on ArcadeDB.
-
-    It walks breadth-first for anything DISTINCT, each node once, and keeps that order. An edge always leads from a
-    dataset to a job or back, so a level ends where the type changes.
-    """
-    n = names(generation)
-    text = (
-        f"MATCH (:{n.node} {{id: $id}}){_arrow(n.flow, direction, steps)}(d:{n.node}) "
-        "RETURN collect(DISTINCT d.line) AS lines"
-    )
-    lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
-    if lines and len(lines[0]) != _LINE:
-        raise GraphAway("an earlier DLV laid the graph out; it is being rebuilt", hint="see /readyz")
-    joined = "".join(lines)
-    own = brief(node)
-    at = joined.find(own)
-    while at >= 0 and at % _LINE != 1:
-        at = joined.find(own, at + 1)
-    back = at // _LINE if at >= 0 else -1
-    for length, level in enumerate(_LEVEL.finditer(joined[::_LINE]), 1):
-        start, end = level.span()
-        if start <= back < end:
-            # a way back to the node makes it one of its own level; it is alone there at most in the last
-            yield length, lines[start:back] + lines[back + 1 : end]
-        else:
-            yield length, lines[start:end]
-
-
-_LEVEL = re.compile("d+|j+")
-#: where the code begins in a line
-_CODE = 1 + BRIEF
-_LINE = _CODE + CODE
-#: a line's code, or a node's on Neo4j, → (facets, tags) of one node that has it; a code says the same in every
-#: generation of every graph, on Neo4j of facets alone
-Told = tuple[str, frozenset[str]]
-_codes: dict[str, Told] = {}
-_facet_codes: dict[int, Told] = {}
-_MOST_CODES = 100_000
-Code = TypeVar("Code", str, int)
-
-
-def _told(
-    graph: Graph,
-    generation: int,
-    memory: dict[Code, Told],
-    codes: set[Code],
-    one_of: Callable[[set[Code]], Mapping[Code, str]],
-    code_of: Callable[[str, list[str]], Code],
-) -> dict[Code, Told]:
-    """(facets, tags) of each code; what is not remembered is read from a node that has it, of which ``one_of`` names
-    the id."""
-    told = {code: said for code in codes if (said := memory.get(code))}
-    unknown = codes - told.keys()
-    if unknown:
-        asked = {i: code for code, i in one_of(unknown).items()}
-        n = names(generation)
-        rows = graph.read(
-            f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets, n.tags]) AS said",
-            ids=list(asked),
-        )
-        if len(memory) > _MOST_CODES:
-            memory.clear()
-        for i, facets, tags in rows[0]["said"]:
-            # where the node changed between the two questions: those of its code as it is now
-            told[asked[i]] = memory[code_of(facets, tags)] = (facets, frozenset(tags))
-    return told
-
-
-def _passing(told: Mapping[Code, Told], filters: Filters) -> dict[Code, str]:
-    """Facets of the codes that the filters leave, tags aside; stand-ins are never among them."""
-    every = not any(getattr(filters, name) for name in FACETS)
-    return {code: f for code, (f, _) in told.items() if f and (every or _passes(f, filters))}
-
-
-_code_of = itemgetter(slice(_CODE, _LINE))
-
-
-def _id_of(line: str) -> UUID:
-    return from_brief(line[1:_CODE])
-
-
-def _tally(
-    graph: Graph,
-    generation: int,
-    by_hop: Mapping[int, list[str]],
-    filters: Filters,
-    limit: int,
-    after: tuple[int, UUID] | None,
-) -> Reach:
-    """The answer of :func:`impact` from the lines of every node that was reached."""
+    filters = filters or Filters()
+    by_hop: dict[int, list[str]] = defaultdict(list)
+    for length, lines in _levels(graph, generation, node, direction, steps):
+        by_hop[hop_of(length, from_dataset)] += lines
     # by a map, which keeps no list of what it cuts: thousands of new texts push all else out of the caches
     counts = Counter(map(_code_of, chain.from_iterable(by_hop.values())))
 
-    def one_of(unknown: set[str]) -> dict[str, str]:
+    def one_of(unknown: set[str]) -> dict[str, UUID]:
         every_line = chain.from_iterable(by_hop.values())
         found = {x[_CODE:]: x for x in every_line if x[_CODE:] in unknown}
-        return {code: str(_id_of(x)) for code, x in found.items()}
+        return {code: from_brief(x[1:_CODE]) for code, x in found.items()}
 
-    told = _told(graph, generation, _codes, set(counts), one_of, line_code)
-    tags = set(filters.tag)
-    passing = {c: f for c, f in _passing(told, filters).items() if not tags or tags & told[c][1]}
+    told = _told(graph, generation, set(counts), one_of)
+    free = filters == Filters()
+    # stand-ins, which have no facets, are never among what is wanted
+    passing = {c: f for c, (f, tags) in told.items() if f and (free or _passes(f, tags, filters))}
     facets: Counter[str] = Counter()
     for code, f in passing.items():
         facets[f] += counts[code]
@@ -281,70 +99,111 @@ def _tally(
         # one more than there is room for shows that there is more
         items += [(from_brief(i), hop) for i in nsmallest(limit + 1 - len(items), found)]
         cut = len(items) > limit
-    return _answer(_totals(hops, facets), items[:limit], cut)
+    return _answer(hops, facets, items[:limit], cut)
 
 
-def _enough(by_hop: Counter[int], limit: int, after: tuple[int, UUID] | None) -> int:
-    """The hop by which a page is full for certain; nothing beyond it needs to be looked at."""
-    room = limit
-    hop = 0
-    for hop in sorted(by_hop):
-        if after is None or hop > after[0]:
-            room -= by_hop[hop]
-        if room <= 0:
-            break
-    return hop
+def _answer(by_hop: Counter[int], by_facets: Counter[str], items: list[tuple[UUID, int]], cut: bool) -> Reach:
+    by_kind, by_system, by_owner = Counter[str](), Counter[str](), Counter[str]()
+    for facets, n in by_facets.items():
+        _, kind, system, _, owner = _said(facets)
+        by_kind[kind] += n
+        by_system[system] += n
+        by_owner[owner] += n
+    return Reach(by_hop.total(), items, dict(by_hop), dict(by_kind), dict(by_system), dict(by_owner), cut)
 
 
-def _rounded(hop: int) -> int:
-    """The next power of two: every depth is a text of its own, and each new text is planned for a good while."""
-    return 1 << (hop - 1).bit_length()
+def _levels(
+    graph: Graph, generation: int, node: UUID, direction: Direction, steps: int | None
+) -> Iterable[tuple[int, list[str]]]:
+    """(edges, lines of the nodes just so many edges away), nearest first, the node itself left out."""
+    n = names(generation)
+    arrow = _arrow(n.flow, direction, steps)
+    if graph.dialect == "neo4j":
+        # no list of pairs: Neo4j makes and sends two flat ones in half the time
+        row = graph.read(
+            f"MATCH (a:{n.node} {{id: $id}}) USING INDEX a:{n.node}(id) MATCH p = (a){arrow}(d) WHERE d <> a "
+            "WITH d, min(length(p)) AS l RETURN collect(l) AS lengths, collect(d.line) AS lines",
+            id=str(node),
+        )[0]
+        _laid_out(row["lines"], len(row["lengths"]))
+        levels: dict[int, list[str]] = defaultdict(list)
+        for length, line in zip(row["lengths"], row["lines"], strict=True):
+            levels[length].append(line)
+        return sorted(levels.items())
+    text = f"MATCH (:{n.node} {{id: $id}}){arrow}(d:{n.node}) RETURN collect(DISTINCT d.line) AS lines"
+    lines: list[str] = graph.read(text, id=str(node))[0]["lines"]
+    _laid_out(lines, len(lines))
+    return _by_type(lines, node)
 
 
-def _nearest(
-    graph: Graph,
-    generation: int,
-    direction: Direction,
-    from_dataset: bool,
-    last_hop: int,
-    where: str,
-    given: dict[str, Any],
-    limit: int,
-    after: tuple[int, UUID] | None,
-) -> tuple[list[tuple[UUID, int]], bool]:
-    """At most ``limit`` of what passes, nearest first, ties by id, and whether there is more of it."""
-    steps = edges_of(last_hop, from_dataset)
-    hop = "(l + 1) / 2" if from_dataset else "l / 2 + 1"
-    beyond = "" if after is None else " AND (hop > $hop OR (hop = $hop AND d.id > $last))"
-    if after is not None:
-        given = given | {"hop": after[0], "last": str(after[1])}
-    rows = graph.read(
-        f"{_hops(generation, direction, steps)} WITH d, {hop} AS hop WHERE {where}{beyond} "
-        "WITH hop, d.id AS id ORDER BY hop, id LIMIT $limit RETURN collect([id, hop]) AS found",
-        **given,
-        limit=limit + 1,
-    )
-    found = [(UUID(i), int(h)) for i, h in rows[0]["found"]]
-    return found[:limit], len(found) > limit
+def _laid_out(lines: list[str], number: int) -> None:
+    if len(lines) != number or (lines and len(lines[0]) != _LINE):
+        raise GraphAway("an earlier DLV laid the graph out; it is being rebuilt", hint="see /readyz")
+
+
+def _by_type(lines: list[str], node: UUID) -> Iterator[tuple[int, list[str]]]:
+    """The levels of :func:`_levels` of what ArcadeDB has found.
+
+    It walks breadth-first for anything DISTINCT, each node once, and keeps that order. An edge always leads from a
+    dataset to a job or back, so a level ends where the type changes.
+    """
+    joined = "".join(lines)
+    own = brief(node)
+    at = joined.find(own)
+    while at >= 0 and at % _LINE != 1:
+        at = joined.find(own, at + 1)
+    back = at // _LINE if at >= 0 else -1
+    for length, level in enumerate(_LEVEL.finditer(joined[::_LINE]), 1):
+        start, end = level.span()
+        if start <= back < end:
+            # a way back to the node makes it one of its own level; it is alone there at most in the last
+            yield length, lines[start:back] + lines[back + 1 : end]
+        else:
+            yield length, lines[start:end]
+
+
+_LEVEL = re.compile("d+|j+")
+#: where the code begins in a line
+_CODE = 1 + BRIEF
+_LINE = _CODE + CODE
+#: a line's code → (facets, tags) of one node that has it; it says the same in every generation of every graph
+_codes: dict[str, tuple[str, frozenset[str]]] = {}
+_MOST_CODES = 100_000
+
+
+def _told(
+    graph: Graph, generation: int, codes: set[str], one_of: Callable[[set[str]], Mapping[str, UUID]]
+) -> dict[str, tuple[str, frozenset[str]]]:
+    """(facets, tags) of each code; what is not remembered is read from a node that has it, which ``one_of`` names."""
+    told = {code: said for code in codes if (said := _codes.get(code))}
+    unknown = codes - told.keys()
+    if unknown:
+        asked = {str(i): code for code, i in one_of(unknown).items()}
+        n = names(generation)
+        rows = graph.read(
+            f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets, n.tags]) AS said",
+            ids=list(asked),
+        )
+        if len(_codes) > _MOST_CODES:
+            _codes.clear()
+        for i, facets, tags in rows[0]["said"]:
+            # where the node changed between the two questions: those of its code as it is now
+            told[asked[i]] = _codes[line_code(facets, tags)] = (facets, frozenset(tags))
+    return told
+
+
+_code_of = itemgetter(slice(_CODE, _LINE))
 
 
 def _said(facets: str) -> list[str]:
     return facets.rstrip(" ").split("\t")
 
 
-def _passes(group: str, filters: Filters) -> bool:
-    said = dict(zip(FACETS, _said(group), strict=True))
+def _passes(facets: str, tags: frozenset[str], filters: Filters) -> bool:
+    if filters.tag and tags.isdisjoint(filters.tag):
+        return False
+    said = dict(zip(FACETS, _said(facets), strict=True))
     return all(not getattr(filters, name) or said[name] in getattr(filters, name) for name in FACETS)
-
-
-def _hops(generation: int, direction: Direction, steps: int | None) -> str:
-    """Binds ``d``, each node reached from $id once but for that one, and ``l``, the fewest edges to it; on Neo4j."""
-    n = names(generation)
-    return (
-        f"MATCH (a:{n.node} {{id: $id}}) USING INDEX a:{n.node}(id) "
-        f"MATCH p = (a){_arrow(n.flow, direction, steps)}(d) "
-        "WHERE d <> a WITH d, min(length(p)) AS l"
-    )
 
 
 def _arrow(flow: str, direction: Direction, steps: int | None) -> str:
@@ -414,23 +273,20 @@ def ancestors_among(
     from_dataset: bool | None = None,
 ) -> list[tuple[UUID, int]]:
     """Which of these lead to the node, with their hop, nearest first; the node itself is not among them."""
-    wanted = {str(i) for i in ids}
+    wanted = set(ids)
     if not wanted:
         return []
     if from_dataset is None:
         from_dataset = is_dataset(graph, generation, node)
-    reached: Iterable[tuple[int, str]]
-    if graph.dialect == "arcadedb":
-        briefly = {brief(UUID(i)): i for i in wanted}
-        levels = _levels(graph, generation, node, direction, None)
-        reached = (
-            (length, briefly[i]) for length, lines in levels for x in lines if (i := x[1:_CODE]) in briefly
-        )
-    else:
-        text = f"{_hops(generation, direction, None)} RETURN collect([l, d.id]) AS found"
-        reached = graph.read(text, id=str(node))[0]["found"]
-    found = sorted((hop_of(length, from_dataset), i) for length, i in reached if i in wanted)
-    return [(UUID(i), hop) for hop, i in found]
+    briefly = {brief(i): i for i in wanted}
+    levels = _levels(graph, generation, node, direction, None)
+    found = sorted(
+        (hop_of(length, from_dataset), briefly[i])
+        for length, lines in levels
+        for x in lines
+        if (i := x[1:_CODE]) in briefly
+    )
+    return [(i, hop) for hop, i in found]
 
 
 def is_dataset(graph: Graph, generation: int, node: UUID) -> bool:
@@ -555,11 +411,6 @@ def warm(graph: Graph, generation: int) -> None:
         for from_dataset in (True, False):
             for depth in (None, 1, 2, 3):
                 impact(graph, generation, nobody, from_dataset, direction, depth)
-            if graph.dialect == "neo4j":
-                for last in (1, 2, 4, 8, 16):
-                    given = {"id": str(nobody), "nothing": facet_code("")}
-                    where = "d.code <> $nothing"
-                    _nearest(graph, generation, direction, from_dataset, last, where, given, 1, None)
         within(graph, generation, nobody, direction)
         below(graph, generation, [nobody], direction)
         below(graph, generation, [UUID(int=i) for i in range(MAX_WALKS + 1)], direction)

@@ -9,7 +9,7 @@ import pytest
 
 from graph import project, reach
 from graph.driver import Graph
-from graph.model import Filters, GraphNode, brief, from_brief
+from graph.model import Filters, GraphNode, brief, from_brief, line_code
 from graph.reach import FACETS, _passes, _said, _told
 
 TEAM = str(UUID(int=2**127 + 5))
@@ -19,9 +19,7 @@ NODE = GraphNode(UUID(int=7), "dataset", "table", "postgres", "prod", "", (), 0)
 def test_a_node_that_gets_an_owner_is_as_long_as_before() -> None:
     nobodys, owned = project.properties(NODE), project.properties(replace(NODE, owner=TEAM))
     assert nobodys != owned
-    assert [len(str(v)) for k, v in nobodys.items() if k != "code"] == [
-        len(str(v)) for k, v in owned.items() if k != "code"
-    ]
+    assert [len(str(v)) for v in nobodys.values()] == [len(str(v)) for v in owned.values()]
 
 
 @pytest.mark.parametrize("owner", ["", TEAM])
@@ -30,8 +28,10 @@ def test_the_room_for_an_owner_is_no_owner(owner: str) -> None:
     assert dict(zip(FACETS, _said(text), strict=True)) == {
         "type": "dataset", "kind": "table", "system": "postgres", "environment": "prod", "owner": owner,
     }  # fmt: skip
-    assert _passes(text, Filters(owner=(TEAM,))) == bool(owner)
-    assert _passes(text, Filters(kind=("table",)))
+    tags = frozenset(("pii", "gold"))
+    assert _passes(text, tags, Filters(owner=(TEAM,))) == bool(owner)
+    assert _passes(text, tags, Filters(kind=("table",), tag=("pii", "raw")))
+    assert not _passes(text, tags, Filters(kind=("table",), tag=("raw",)))
 
 
 def test_a_stand_in_is_counted_by_nothing() -> None:
@@ -41,19 +41,20 @@ def test_a_stand_in_is_counted_by_nothing() -> None:
 def test_what_is_remembered_is_told_also_when_there_is_too_much_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    old = {code: (f"facets {code}", frozenset[str]()) for code in ("one", "two")}
+    new = ("facets new", frozenset({"pii"}))
+    code = line_code(new[0], sorted(new[1]))
+    memory = old.copy()
+    monkeypatch.setattr(reach, "_codes", memory)
     monkeypatch.setattr(reach, "_MOST_CODES", 1)
-    monkeypatch.setattr(Graph, "read", lambda *_, **__: [{"said": [["id", "new", ["pii"]]]}])
-    memory = {code: (f"facets {code}", frozenset[str]()) for code in (1, 2)}
-    told = _told(
-        Graph("bolt://127.0.0.1:1"),
-        1,
-        memory,
-        {1, 2, 3},
-        lambda unknown: dict.fromkeys(unknown, "id"),
-        lambda *_: 3,
+    monkeypatch.setattr(
+        Graph, "read", lambda *_, ids, **__: [{"said": [[i, new[0], sorted(new[1])] for i in ids]}]
     )
-    assert {c: f for c, (f, _) in told.items()} == {1: "facets 1", 2: "facets 2", 3: "new"}
-    assert memory == {3: ("new", frozenset({"pii"}))}
+    told = _told(
+        Graph("bolt://127.0.0.1:1"), 1, {"one", "two", code}, lambda some: dict.fromkeys(some, NODE.id)
+    )
+    assert told == old | {code: new}
+    assert memory == {code: new}
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**64, 2**128 - 1])
