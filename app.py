@@ -22,7 +22,7 @@ from typing import Any
 import dash
 from dash import Dash, html
 from flask import Flask, Response, g, request
-from flask_limiter import Limiter
+from flask_limiter import Limiter, RateLimitExceeded
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoSuchPath
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -39,7 +39,7 @@ from answers.context import Dlv, Queue
 from api.first_lane import FirstLane
 from auth.gate import Gate
 from connections import rotation
-from errors import BadSetting, DlvError
+from errors import BadSetting, DlvError, Throttled
 from settings import Settings
 from store import beats, dirty
 from store.record import Record
@@ -228,16 +228,28 @@ def _queue_ping(settings: Settings) -> Any:
 def _limiter(server: Flask, settings: Settings) -> Limiter:
     """Calls a minute, by key or person. Counted in Redis, and in this process where Redis is away."""
     url = settings.redis_url
-    return Limiter(
+    limiter = Limiter(
         _caller,
         app=server,
         storage_uri=f"redis+{url}" if url.startswith("unix:") else url or "memory://",
         storage_options={"socket_connect_timeout": 1, "socket_timeout": 1} if url else {},
         in_memory_fallback_enabled=True,
-        headers_enabled=True,
+        # they would cost each answer two trips to Redis more, and tell every caller to come back later
+        headers_enabled=False,
         strategy="fixed-window",
         key_prefix="dlv",
     )
+
+    def refused(_: RateLimitExceeded) -> Response:
+        wait = 60
+        with contextlib.suppress(Exception):  # Redis may be away by now
+            if limiter.current_limit is not None:
+                wait = max(1, limiter.current_limit.reset_at - int(time.time()))
+        said = f"more than {settings.api_per_minute} calls in a minute"
+        return api.errors.answer(Throttled(said, retry_after=wait, hint=f"wait {wait} s, or ask less often"))
+
+    server.register_error_handler(RateLimitExceeded, refused)
+    return limiter
 
 
 def _caller() -> str:
