@@ -20,7 +20,7 @@ SOURCES = ("manual", "file", "pattern", "event")
 
 _COLUMNS = (
     "type kind system environment namespace name parent_id standin owner_id owner_name owner_source sla_kind "
-    "sla_minutes tags criticality description first_seen last_seen dropped_at"
+    "sla_minutes tags criticality description first_seen last_seen dropped_at aliases unresolved sources"
 ).split()
 
 #: systems whose names are paths: a table is shown by its name and not by where it lies
@@ -172,6 +172,11 @@ def _row(node: UUID, aliases: list[dict[str, Any]], said: dict[str, Any], teams:
         "first_seen": min(a["first_seen"] for a in aliases),
         "last_seen": last_seen,
         "dropped_at": dropped,
+        "aliases": [
+            {"id": str(a["id"])} | {k: a[k] for k in ("environment", "namespace", "name")} for a in aliases
+        ],
+        "unresolved": "; ".join(a["unresolved"] for a in aliases if a["unresolved"]) or None,
+        "sources": {field: source for field in sorted(said) if (source := _best(said[field])[1])},
     }
 
 
@@ -207,7 +212,7 @@ def _write(conn: Conn, rows: dict[UUID, dict[str, Any]]) -> None:
     types = {
         "parent_id": "uuid", "standin": "bool", "owner_id": "uuid", "sla_minutes": "int", "tags": "text[]",
         "criticality": "smallint", "first_seen": "timestamptz", "last_seen": "timestamptz",
-        "dropped_at": "timestamptz",
+        "dropped_at": "timestamptz", "aliases": "jsonb", "sources": "jsonb",
     }  # fmt: skip
     typed = ", ".join(f"{c} {types.get(c, 'text')}" for c in _COLUMNS)
     conn.execute(

@@ -30,8 +30,33 @@ QUERIES = {
 }
 
 
+#: nodes whose rows tell something else of their aliases than these do
+OTHERWISE = """
+select n.id, n.name, n.aliases, n.unresolved, n.sources, a.aliases as aliases_now, a.unresolved as unresolved_now,
+       coalesce(f.sources, '{}') as sources_now
+  from node n
+  left join lateral (
+    select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'environment', a.environment, 'namespace', a.namespace,
+                                                 'name', a.name) order by a.id), '[]') as aliases,
+           string_agg(a.unresolved, '; ' order by a.id) as unresolved
+      from alias a where a.node_id = n.id) a on true
+  left join lateral (
+    select jsonb_object_agg(s.field, s.source) as sources
+      from (select distinct on (af.field) af.field, af.source
+              from alias a join alias_field af on af.alias_id = a.id
+             where a.node_id = n.id
+             order by af.field, array_position(array['manual','file','pattern','event'], af.source)) s) f on true
+ where (n.aliases, n.unresolved, n.sources) is distinct from (a.aliases, a.unresolved, coalesce(f.sources, '{}'))"""
+
+
+def told_otherwise(record: Record) -> list[dict[str, Any]]:
+    """Nodes that keep something else of their aliases than these say; there may be none."""
+    return record.all(OTHERWISE)
+
+
 def export(record: Record) -> dict[str, list[str]]:
     """Every table of the record as sorted lines."""
+    assert not (wrong := told_otherwise(record)), wrong[:3]
     out: dict[str, list[str]] = {}
     with record.tx() as conn:
         for table, query in QUERIES.items():

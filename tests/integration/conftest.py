@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow_server import airflow_running  # noqa: F401 - the fixture airflow
+from canonical import told_otherwise
 from kafka_server import connect_running, kafka_running  # noqa: F401 - the fixtures connect and kafka
 from neo4j_server import LTS, NEWEST, Absent, Release, Server, newest_left_out
 from spark_server import spark_running  # noqa: F401 - the fixture spark
@@ -51,3 +52,10 @@ def engine(request: pytest.FixtureRequest) -> Any:
     while g.write("MATCH (n) WITH n LIMIT 5000 DETACH DELETE n RETURN count(*) AS n")[0]["n"]:
         pass
     return g
+
+
+@pytest.fixture
+def nodes_tell_what_their_aliases_say(record: Any) -> Iterator[None]:
+    """After the test no node's row may tell of its aliases what they do not say."""
+    yield
+    assert told_otherwise(record) == []

@@ -17,8 +17,8 @@ from errors import GraphAway, Invalid, NotFound
 from graph import reach
 from graph.driver import Graph
 from settings import Settings
+from store import materialise, teams
 from store import nodes as node_store
-from store import teams
 from store.nodes import SORTS
 from tests.integration import alarms
 from workers import projector
@@ -132,6 +132,7 @@ def test_nodes_are_told_as_their_rows_are(dlv: Dlv) -> None:
             (a,),
         )
         conn.execute("update alias set unresolved = 'two tables have this name' where node_id = %s", (a,))
+        materialise.refresh(conn, [a])
         [row] = node_store.many(conn, [a])
     [told] = nodes.many(dlv, [UUID(int=5), a])
     for key in ("first_seen", "last_seen", "health_since", "retired_at", "made_at", "dropped_at"):

@@ -15,6 +15,8 @@ from store import edges as edges_store
 from store.audit import Actor
 from store.record import Record
 
+pytestmark = pytest.mark.usefixtures("nodes_tell_what_their_aliases_say")
+
 BOB = Actor("user", "1", "bob", "127.0.0.2")
 
 

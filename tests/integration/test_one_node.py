@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+from by_hand import ADMIN
 from said import T0, dataset, edges, event, node, nodes, say
 
-from store import drawer, evidence, materialise
-from store.record import Record
+from store import drawer, evidence, materialise, node_edits
+from store.record import MIGRATIONS, Record
+
+pytestmark = pytest.mark.usefixtures("nodes_tell_what_their_aliases_say")
 
 PG = "postgres://db.example:5432"
 
@@ -229,3 +233,20 @@ def test_a_node_has_its_producers_environment_for_jobs_and_a_patterns_for_datase
     assert by_name["d.s.t"] == "staging" and by_name["d.s.t2"] == "default"
     # said() folds without the key's environment column, so the job falls back to the pattern as well
     assert by_name["a"] == "default"
+
+
+def test_rows_that_an_earlier_version_wrote_learn_what_their_aliases_say(record: Record) -> None:
+    spark = dataset("postgres://db.example:5432", "orders")
+    say(record, event("load", [spark], [dataset(PG, "d.s.one")]), event("read", [dataset(PG, "d.s.two")]))
+    one, two = node(record, "d.s.one"), node(record, "d.s.two")
+    told = "select id, aliases, unresolved, sources from node order by id"
+    with record.tx() as conn:
+        node_edits.edit(conn, ADMIN, one["id"], {"description": "orders"}, one["version"])
+        node_edits.merge(conn, ADMIN, one["id"], two["id"])
+        kept = conn.execute(told).fetchall()
+        assert any(len(r["aliases"]) == 2 and r["sources"] for r in kept) and any(
+            r["unresolved"] for r in kept
+        )
+        conn.execute("alter table node drop column aliases, drop column unresolved, drop column sources")
+        conn.execute((MIGRATIONS / "0008_node_told.sql").read_text())  # type: ignore[call-overload]
+        assert conn.execute(told).fetchall() == kept

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from said import T0, dataset, edges, event, node, nodes, say
 
 from ingest.refold import refold
 from store.record import Record
+
+pytestmark = pytest.mark.usefixtures("nodes_tell_what_their_aliases_say")
 
 PG = "postgres://db.example:5432"
 
