@@ -39,15 +39,27 @@ _OF = """
   left join node p on p.id = n.parent_id
  order by w.ord"""
 _WHOLE = f"select n.*, p.name as parent_name {_OF}"
-#: as one JSON: two hundred nodes take half as long so as with as many rows, and what was made of them
+_TOLD = {
+    **{
+        k: f"n.{k}" for k in ("id", "type", "kind", "system", "environment", "namespace", "name", "parent_id")
+    },
+    "owner": "n.owner_id",
+    "owner_name": "n.owner_name",
+    "sla": "case when n.sla_kind is not null"
+    " then json_build_object('kind', n.sla_kind, 'minutes', n.sla_minutes) end",
+    **{
+        k: f"n.{k}"
+        for k in ("tags", "criticality", "description", "health", "health_reason", "running", "standin")
+    },
+    "version": "n.version",
+    **{k: f"n.{k} at time zone 'UTC'" for k in TIMES},
+    **{k: f"n.{k}" for k in ("aliases", "unresolved", "sources")},
+    "parent_name": "n.parent_name",
+}
+#: as one JSON without the names of what it tells: two hundred nodes take half as long as with as many rows
 _DESCRIBED = f"""
-select json_agg(row_to_json(d)) as nodes from (
-  select n.id, n.type, n.kind, n.system, n.environment, n.namespace, n.name, n.parent_id, n.owner_id as owner,
-         n.owner_name, case when n.sla_kind is not null
-                            then json_build_object('kind', n.sla_kind, 'minutes', n.sla_minutes) end as sla,
-         n.tags, n.criticality, n.description, n.health, n.health_reason, n.running, n.standin, n.version,
-         {", ".join(f"n.{t} at time zone 'UTC' as {t}" for t in TIMES)},
-         n.aliases, n.unresolved, n.sources, p.name as parent_name {_OF}) d"""
+select json_agg(json_build_array({", ".join(_TOLD.values())})) as nodes
+  from (select n.*, p.name as parent_name {_OF}) n"""
 
 
 def many(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
@@ -59,7 +71,7 @@ def described(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """What people are told of these nodes, as :func:`many`, in JSON's own types: ids are text, and :data:`TIMES`, in UTC
     without saying so."""
     row = conn.execute(_DESCRIBED, {"ids": list(ids)}).fetchone()
-    return (row and row["nodes"]) or []
+    return [dict(zip(_TOLD, values, strict=True)) for values in (row and row["nodes"]) or []]
 
 
 def resolve(conn: Conn, id_: UUID) -> UUID | None:
