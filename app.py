@@ -35,13 +35,14 @@ import api.openapi
 import auth.page
 import auth.tokens
 import settings as settings_module
+from answers import warm
 from answers.context import Dlv, Queue
 from api.first_lane import FirstLane
 from auth.gate import Gate
 from connections import rotation
 from errors import BadSetting, DlvError, Throttled
 from settings import Settings
-from store import beats, dirty
+from store import beats
 from store.record import Record
 
 log = logging.getLogger("dlv.web")
@@ -132,11 +133,9 @@ def _live(dlv: Dlv) -> None:
 def _warm(dlv: Dlv) -> None:
     for line in rotation.lost_at_start(dlv.record, dlv.settings):
         log.error(line)
-    from graph import reach
-
     for _ in range(WARM_TRIES):
         try:
-            reach.warm(dlv.graph, dirty.generation(dlv.record))
+            log.debug("the graph is warm after %s walks", warm.warm(dlv))
             return
         except Exception as e:  # a store that is away, or a graph that nobody has prepared yet
             log.info("the graph is not warm yet: %s", e)

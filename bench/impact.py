@@ -72,11 +72,11 @@ def load(graph: Graph, e: estates.Estate) -> None:
 def timed(
     ask: Callable[[], object], times: int, prepare: Callable[[], object] = lambda: None
 ) -> tuple[float, float]:
-    """p50 and p95 in milliseconds, after as many (at most forty) that are not counted: Java compiles while it is asked.
+    """p50 and p95 in milliseconds, after as many (at most a hundred) that are not counted: Java compiles while it is asked.
     ``prepare`` is done before each, and not counted.
     """
     took = []
-    before = min(times, 40)
+    before = min(times, 100)
     for i in range(times + before):
         prepare()
         began = time.perf_counter()
@@ -157,7 +157,12 @@ def fill_record(url: str, e: estates.Estate) -> None:
             ) as copy:
                 for i, n in enumerate(nodes):
                     name = f"bench.{n.kind}_{i}"
-                    alias = {"id": str(n.id), "environment": n.environment, "namespace": n.system, "name": name}
+                    alias = {
+                        "id": str(n.id),
+                        "environment": n.environment,
+                        "namespace": n.system,
+                        "name": name,
+                    }
                     copy.write_row((n.id, n.type, n.kind, n.system, n.environment, n.system, name, n.owner or None,
                                     teams.get(n.owner, ""), list(n.tags), n.criticality or None, "2026-11-01Z",
                                     "2026-11-01Z", json.dumps([alias])))  # fmt: skip
@@ -211,7 +216,7 @@ def measure(
             raise SystemExit(f"{name}: {said['by_hop']} is not {want}")
         before = {k: spent(p) for k, p in pids.items()}
         rest = timed(ask, times, changed)
-        cpu = {k: (spent(p) - before[k]) / (times + min(times, 40)) for k, p in pids.items()}
+        cpu = {k: (spent(p) - before[k]) / (times + min(times, 100)) for k, p in pids.items()}
         again = timed(ask, times)
         node = estates.uid(start)
         alone = timed(partial(reach.impact, graph, GENERATION, node, True), max(3, times // 3))

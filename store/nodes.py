@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -100,6 +101,16 @@ def place(conn: Conn, id_: UUID) -> Place | None:
         {"id": id_},
     ).fetchone()
     return Place(**row) if row else None
+
+
+def likely(conn: Conn, limit: int) -> list[tuple[UUID, bool]]:
+    """(id, whether it is a dataset) of so many nodes that are likely to be asked about: failed and late ones, then any."""
+    rows = conn.execute(
+        f"""(select id, type from node n where health in ('failed', 'late') and {ON_MAP} limit %(n)s)
+            union all (select id, type from node n where {ON_MAP} order by id limit %(n)s)""",
+        {"n": limit},
+    )
+    return list(islice({r["id"]: r["type"] == "dataset" for r in rows}.items(), limit))
 
 
 def get(conn: Conn, id_: UUID) -> dict[str, Any] | None:

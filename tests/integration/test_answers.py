@@ -11,7 +11,7 @@ from uuid import UUID
 import by_hand as e
 import pytest
 
-from answers import causes, export, impact, lineage, nodes, paths, status
+from answers import causes, export, impact, lineage, nodes, paths, status, warm
 from answers.context import Dlv
 from errors import GraphAway, Invalid, NotFound
 from graph import reach
@@ -420,3 +420,32 @@ def test_options_count_what_is_there(dlv: Dlv) -> None:
     assert said["tag"] == [{"key": "pii", "n": 1}]
     assert [(o["name"], o["n"]) for o in said["team"]] == [("Finance", 1)]
     assert UUID(said["team"][0]["key"])
+
+
+def test_a_process_that_starts_asks_of_what_fails_first(dlv: Dlv, monkeypatch: pytest.MonkeyPatch) -> None:
+    with dlv.record.tx() as conn:
+        n = e.chain(conn, "d.s.raw", "load", "d.s.stg", "build", "d.s.mart")
+        e.sick(conn, n["build"])
+        e.sick(conn, n["load"], "warn")
+        gone = e.node(conn, "d.s.gone")
+        conn.execute("update node set retired_at = now() where id = %s", (gone,))
+    e.project(dlv.record, dlv.graph)
+    asked: list[tuple[UUID, bool, str]] = []
+    ask = reach.impact
+
+    def noting(
+        graph: Graph, generation: int, node: UUID, from_dataset: bool, direction: Any, *more: Any
+    ) -> Any:
+        asked.append((node, from_dataset, direction))
+        return ask(graph, generation, node, from_dataset, direction, *more)
+
+    monkeypatch.setattr(reach, "impact", noting)
+    monkeypatch.setattr(warm, "WALKS", 20)
+    assert warm.warm(dlv) == 20
+    walks = asked[-20:]
+    assert walks[:2] == [(n["build"], False, "downstream"), (n["build"], False, "upstream")]
+    assert {node: from_dataset for node, from_dataset, _ in walks} == {
+        id_: name not in ("load", "build") for name, id_ in n.items()
+    }
+    monkeypatch.setattr(warm, "SECONDS", -1.0)
+    assert warm.warm(dlv) == 0
