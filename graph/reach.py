@@ -12,7 +12,8 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from functools import partial
 from heapq import nsmallest
 from itertools import chain
 from operator import itemgetter
@@ -44,6 +45,8 @@ MAX_BETWEEN = 20_000
 MAX_WALKS = 8
 #: candidates the search for paths looks at, at most
 MAX_CANDIDATES = 20_000
+#: how often a walk is done where a node that was to speak for others went away before it was asked
+TRIES = 3
 
 
 def impact(
@@ -63,18 +66,15 @@ def impact(
     """
     steps = None if depth is None else edges_of(depth, from_dataset)
     filters = filters or Filters()
-    by_hop: dict[int, list[str]] = defaultdict(list)
-    for length, lines in _levels(graph, generation, node, direction, steps):
-        by_hop[hop_of(length, from_dataset)] += lines
-    # by a map, which keeps no list of what it cuts: thousands of new texts push all else out of the caches
-    counts = Counter(map(_code_of, chain.from_iterable(by_hop.values())))
-
-    def one_of(unknown: set[str]) -> dict[str, UUID]:
-        every_line = chain.from_iterable(by_hop.values())
-        found = {x[_CODE:]: x for x in every_line if x[_CODE:] in unknown}
-        return {code: from_brief(x[1:_CODE]) for code, x in found.items()}
-
-    told = _told(graph, generation, set(counts), one_of)
+    for _ in range(TRIES):
+        by_hop: dict[int, list[str]] = defaultdict(list)
+        for length, lines in _levels(graph, generation, node, direction, steps):
+            by_hop[hop_of(length, from_dataset)] += lines
+        # by a map, which keeps no list of what it cuts: thousands of new texts push all else out of the caches
+        counts = Counter(map(_code_of, chain.from_iterable(by_hop.values())))
+        told = _told(graph, generation, counts, partial(_one_of, by_hop))
+        if len(told) == len(counts):
+            break
     free = filters == Filters()
     # stand-ins, which have no facets, are never among what is wanted
     passing = {c: f for c, (f, tags) in told.items() if f and (free or _passes(f, tags, filters))}
@@ -100,6 +100,13 @@ def impact(
         items += [(from_brief(i), hop) for i in nsmallest(limit + 1 - len(items), found)]
         cut = len(items) > limit
     return _answer(hops, facets, items[:limit], cut)
+
+
+def _one_of(by_hop: Mapping[int, list[str]], codes: Set[str]) -> dict[str, UUID]:
+    """Of each of these codes one node that has it."""
+    lines = chain.from_iterable(by_hop.values())
+    found = {code: x for x in lines if (code := x[_CODE:]) in codes}
+    return {code: from_brief(x[1:_CODE]) for code, x in found.items()}
 
 
 def _answer(by_hop: Counter[int], by_facets: Counter[str], items: list[tuple[UUID, int]], cut: bool) -> Reach:
@@ -172,11 +179,12 @@ _MOST_CODES = 100_000
 
 
 def _told(
-    graph: Graph, generation: int, codes: set[str], one_of: Callable[[set[str]], Mapping[str, UUID]]
+    graph: Graph, generation: int, codes: Iterable[str], one_of: Callable[[Set[str]], Mapping[str, UUID]]
 ) -> dict[str, tuple[str, frozenset[str]]]:
-    """(facets, tags) of each code; what is not remembered is read from a node that has it, which ``one_of`` names."""
+    """(facets, tags) of each code; what is not remembered is read from a node that has it, which ``one_of`` names. A
+    code is missing where that node went away meanwhile."""
     told = {code: said for code in codes if (said := _codes.get(code))}
-    unknown = codes - told.keys()
+    unknown = {code for code in codes if code not in told}
     if unknown:
         asked = {str(i): code for code, i in one_of(unknown).items()}
         n = names(generation)

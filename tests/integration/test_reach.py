@@ -241,6 +241,29 @@ def test_what_nobody_knows_reaches_nothing(engine: Graph) -> None:
     assert reach.degrees(engine, G, [uid(1)]) == {}
 
 
+def test_a_node_that_goes_while_it_is_to_speak_for_others_takes_none_of_them_along(
+    engine: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estate = diamonds()
+    load(engine, estate)
+    full = reach.impact(engine, G, uid(0), True)
+    monkeypatch.setattr(reach, "_codes", {})
+    ask, gone = Graph.read, []
+
+    def late(self: Graph, query: str, **params: Any) -> list[dict[str, Any]]:
+        if "n.facets" in query and not gone:
+            # it is asked for all that have its code, and is there no more when the question arrives
+            gone.append(UUID(params["ids"][0]))
+            project.apply(engine, G, gone=gone)
+        return ask(self, query, **params)
+
+    monkeypatch.setattr(Graph, "read", late)
+    got = reach.impact(engine, G, uid(0), True, limit=1000)
+    monkeypatch.undo()
+    assert gone and got == reach.impact(engine, G, uid(0), True, limit=1000)
+    assert 0 < got.total < full.total
+
+
 def operators(plan: dict[str, Any]) -> list[str]:
     own = [str(plan["operatorType"]).split("@")[0]]
     return own + [o for c in plan.get("children", []) for o in operators(c)]
