@@ -66,6 +66,15 @@ def test_a_deep_link_draws_what_it_says(site: Site, page: Any) -> None:
     assert "shop.raw.payments" in bare["nodes"]
 
 
+def test_an_address_that_leads_nowhere_says_so_and_leads_on(site: Site, page: Any) -> None:
+    page.goto(f"{site.url}/nodes/of/old")
+    page.get_by_role("heading", name="There is no page at this address").wait_for()
+    assert page.title() == "No such page · DLV"
+    page.locator("#page").get_by_role("link", name="Catalog").click()
+    page.wait_for_url("**/catalog")
+    page.get_by_role("heading", name="Catalog").first.wait_for()
+
+
 def test_root_causes_stand_above_the_map_with_their_error_and_log(site: Site, page: Any) -> None:
     go(page, site, f"/lineage?node={site.id('shop.analytics.fct_payments')}")
     first = page.locator(".causes .cause").first
