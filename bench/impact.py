@@ -69,14 +69,19 @@ def load(graph: Graph, e: estates.Estate) -> None:
     project.fill(graph, GENERATION, edges=few, epoch=epoch)
 
 
+def uncounted(times: int) -> int:
+    """How often is asked before so many that count: Java compiles while it is asked."""
+    return min(times, 100)
+
+
 def timed(
     ask: Callable[[], object], times: int, prepare: Callable[[], object] = lambda: None
 ) -> tuple[float, float]:
-    """p50 and p95 in milliseconds, after as many (at most a hundred) that are not counted: Java compiles while it is asked.
-    ``prepare`` is done before each, and not counted.
+    """p50 and p95 in milliseconds of so many, after those that are :func:`uncounted`. ``prepare`` is done before each,
+    and not counted.
     """
     took = []
-    before = min(times, 100)
+    before = uncounted(times)
     for i in range(times + before):
         prepare()
         began = time.perf_counter()
@@ -216,7 +221,7 @@ def measure(
             raise SystemExit(f"{name}: {said['by_hop']} is not {want}")
         before = {k: spent(p) for k, p in pids.items()}
         rest = timed(ask, times, changed)
-        cpu = {k: (spent(p) - before[k]) / (times + min(times, 100)) for k, p in pids.items()}
+        cpu = {k: (spent(p) - before[k]) / (times + uncounted(times)) for k, p in pids.items()}
         again = timed(ask, times)
         node = estates.uid(start)
         alone = timed(partial(reach.impact, graph, GENERATION, node, True), max(3, times // 3))

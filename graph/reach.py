@@ -12,8 +12,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from itertools import chain
 from operator import itemgetter
@@ -72,7 +71,7 @@ def impact(
             by_hop[hop_of(length, from_dataset)] += lines
         # by a map, which keeps no list of what it cuts: thousands of new texts push all else out of the caches
         counts = Counter(map(_code_of, chain.from_iterable(by_hop.values())))
-        told = _told(graph, generation, counts, partial(_one_of, by_hop))
+        told = _told(graph, generation, counts, by_hop)
         if len(told) == len(counts):
             break
     free = filters == Filters()
@@ -100,13 +99,6 @@ def impact(
         items += [(from_brief(i), hop) for i in nsmallest(limit + 1 - len(items), found)]
         cut = len(items) > limit
     return _answer(hops, facets, items[:limit], cut)
-
-
-def _one_of(by_hop: Mapping[int, list[str]], codes: Set[str]) -> dict[str, UUID]:
-    """Of each of these codes one node that has it."""
-    lines = chain.from_iterable(by_hop.values())
-    found = {code: x for x in lines if (code := x[_CODE:]) in codes}
-    return {code: from_brief(x[1:_CODE]) for code, x in found.items()}
 
 
 def _answer(by_hop: Counter[int], by_facets: Counter[str], items: list[tuple[UUID, int]], cut: bool) -> Reach:
@@ -179,14 +171,16 @@ _MOST_CODES = 100_000
 
 
 def _told(
-    graph: Graph, generation: int, codes: Iterable[str], one_of: Callable[[Set[str]], Mapping[str, UUID]]
+    graph: Graph, generation: int, codes: Iterable[str], by_hop: Mapping[int, list[str]]
 ) -> dict[str, tuple[str, frozenset[str]]]:
-    """(facets, tags) of each code; what is not remembered is read from a node that has it, which ``one_of`` names. A
-    code is missing where that node went away meanwhile."""
+    """(facets, tags) of each code of these lines; what is not remembered is read from one node that has it. A code is
+    missing where that node went away meanwhile."""
     told = {code: said for code in codes if (said := _codes.get(code))}
     unknown = {code for code in codes if code not in told}
     if unknown:
-        asked = {str(i): code for code, i in one_of(unknown).items()}
+        every_line = chain.from_iterable(by_hop.values())
+        one_of = {code: x for x in every_line if (code := x[_CODE:]) in unknown}
+        asked = {str(from_brief(x[1:_CODE])): code for code, x in one_of.items()}
         n = names(generation)
         rows = graph.read(
             f"UNWIND $ids AS k MATCH (n:{n.node} {{id: k}}) RETURN collect([k, n.facets, n.tags]) AS said",

@@ -176,7 +176,7 @@ def _row(node: UUID, aliases: list[dict[str, Any]], said: dict[str, Any], teams:
             {"id": str(a["id"])} | {k: a[k] for k in ("environment", "namespace", "name")} for a in aliases
         ],
         "unresolved": "; ".join(a["unresolved"] for a in aliases if a["unresolved"]) or None,
-        "sources": {field: source for field in sorted(said) if (source := _best(said[field])[1])},
+        "sources": {field: source for field in said if (source := _best(said[field])[1])},
     }
 
 

@@ -11,9 +11,6 @@ from uuid import UUID
 
 from store.record import Conn
 
-#: who may set a field, strongest first
-SOURCES = ("manual", "file", "pattern", "event")
-
 #: on the map: neither retired nor dropped, and no stand-in
 ON_MAP = "n.retired_at is null and n.dropped_at is null and not n.standin"
 
@@ -40,27 +37,22 @@ _OF = """
   left join node p on p.id = n.parent_id
  order by w.ord"""
 _WHOLE = f"select n.*, p.name as parent_name {_OF}"
-_TOLD = {
-    **{
-        k: f"n.{k}" for k in ("id", "type", "kind", "system", "environment", "namespace", "name", "parent_id")
-    },
+#: what is told that is not a column as it is
+_OTHERWISE = {
     "owner": "n.owner_id",
-    "owner_name": "n.owner_name",
     "sla": "case when n.sla_kind is not null"
     " then json_build_object('kind', n.sla_kind, 'minutes', n.sla_minutes) end",
-    **{
-        k: f"n.{k}"
-        for k in ("tags", "criticality", "description", "health", "health_reason", "running", "standin")
-    },
-    "version": "n.version",
-    **{k: f"n.{k} at time zone 'UTC'" for k in TIMES},
-    **{k: f"n.{k}" for k in ("aliases", "unresolved", "sources")},
-    "parent_name": "n.parent_name",
-}
+} | {k: f"n.{k} at time zone 'UTC'" for k in TIMES}
+_TOLD = (
+    *"id type kind system environment namespace name parent_id owner owner_name sla tags criticality description".split(),
+    *"health health_reason running standin version".split(),
+    *TIMES,
+    *"aliases unresolved sources parent_name".split(),
+)
 #: as one JSON without the names of what it tells: two hundred nodes take half as long as with as many rows
 _DESCRIBED = f"""
-select json_agg(json_build_array({", ".join(_TOLD.values())})) as nodes
-  from (select n.*, p.name as parent_name {_OF}) n"""
+select json_agg(json_build_array({", ".join(_OTHERWISE.get(k, f"n.{k}") for k in _TOLD)})) as nodes
+  from ({_WHOLE}) n"""
 
 
 def many(conn: Conn, ids: Iterable[UUID]) -> list[dict[str, Any]]:

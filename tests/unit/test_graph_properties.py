@@ -50,9 +50,7 @@ def test_what_is_remembered_is_told_also_when_there_is_too_much_of_it(
     monkeypatch.setattr(
         Graph, "read", lambda *_, ids, **__: [{"said": [[i, new[0], sorted(new[1])] for i in ids]}]
     )
-    told = _told(
-        Graph("bolt://127.0.0.1:1"), 1, {"one", "two", code}, lambda some: dict.fromkeys(some, NODE.id)
-    )
+    told = _told(Graph("bolt://127.0.0.1:1"), 1, {"one", "two", code}, {1: [f"d{brief(NODE.id)}{code}"]})
     assert told == old | {code: new}
     assert memory == {code: new}
 
